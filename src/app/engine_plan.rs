@@ -29,6 +29,7 @@ pub fn engine_plan(configuration: &Configuration, tokens: &Arc<PageTokens>) -> E
         tokens: Arc::clone(tokens),
         rooms: RoomPlans {
             derive: configuration.derive.clone(),
+            energy: configuration.demand_watches(),
             alarm: AlarmPlan { rules: configuration.alarms.clone(), ..AlarmPlan::default() },
             oncall: Arc::clone(&configuration.oncall.plan),
             ..RoomPlans::default()

@@ -1,14 +1,15 @@
 //! Checks that span several tables: names must be unique, references must resolve, buses must be able to carry their load.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::config::build::UnitEntry;
 use crate::config::catalogue::Catalogue;
-use crate::config::check_alarms::{self, CheckedPlant};
+use crate::config::check_alarms;
 use crate::config::check_oncall;
 use crate::config::check_site::{ID_HINT, check_health, check_journal, check_sinks, check_site, is_id};
 use crate::config::doc::{Problems, TomlEntry, single};
+use crate::config::plant::CheckedPlant;
 use crate::config::settings as file;
 use crate::config::{Configuration, ConfiguredDevice, Files, budget, build};
 use crate::config::{check_field, check_metering};
@@ -65,7 +66,6 @@ pub fn check(
         problems.error(files.energy[0].table.location(&[key]), what, hint);
     }
     let sinks = check_sinks(files, problems);
-    let plant = CheckedPlant { devices: &devices, derive: &derive, buses: &buses };
     let zone =
         site.as_ref().and_then(|s| jiff::tz::TimeZone::get(&s.time_zone).ok()).unwrap_or(jiff::tz::TimeZone::UTC);
     let known = check_metering::known_registers(&devices, &registers, &derive, &catalogue);
@@ -73,6 +73,9 @@ pub fn check(
     let contracts = (&known, &*metering, &catalogue);
     let contracts = Arc::new(check_metering::contracts(files, contracts, &zone, is_incomplete, problems));
     let oncall = check_oncall::check(files, &catalogue, &devices, &zone, is_incomplete, problems);
+    let watches = check_metering::demand_watches(&contracts, &metering, energy.interval_min);
+    let forecast: BTreeSet<String> = watches.iter().map(|watch| watch.device.to_string()).collect();
+    let plant = CheckedPlant { devices: &devices, derive: &derive, buses: &buses, forecast: &forecast };
     let (alarms, applies) = check_alarms::check(files, &catalogue, &plant, zone, problems);
     Some(Configuration {
         site: site?,

@@ -16,8 +16,10 @@ use crate::alarm::settings::RuleSettings;
 use crate::alarm::{self, Rules};
 use crate::config::catalogue::{Catalogue, Template};
 use crate::config::doc::Problems;
+use crate::config::plant::CheckedPlant;
 use crate::config::serde_message;
 use crate::config::{ConfiguredDevice, Files};
+use crate::energy::forecast::FORECAST_POINTS;
 use crate::model::point::GATEWAY_POINTS;
 use crate::model::problem::{FileFinding, did_you_mean};
 use crate::model::time::duration_ms;
@@ -32,13 +34,6 @@ pub struct RuleApplication {
     pub rule: String,
     /// Keys of the resulting alarms, or what is missing.
     pub alarms: Result<Vec<String>, Missing>,
-}
-
-/// The checked parts of the configuration that rules are built from.
-pub struct CheckedPlant<'a> {
-    pub devices: &'a BTreeMap<String, ConfiguredDevice>,
-    pub derive: &'a [crate::derive::DerivedDefinition],
-    pub buses: &'a [BusConfig],
 }
 
 /// Classes in rule files beside the vocabulary's: `link` for rules about links, `any` for rules that apply to every device
@@ -123,6 +118,9 @@ fn subjects<'a>(plant: &CheckedPlant<'a>, vocabulary: &'a Vocabulary) -> Vec<Rul
     let device = |d: &'a ConfiguredDevice| {
         let mut points: BTreeSet<&str> = d.points.keys().map(String::as_str).collect();
         points.extend(plant.derive.iter().filter(|x| x.settings.device == *d.id).map(|x| x.settings.point.as_str()));
+        if plant.forecast.contains(&*d.id) {
+            points.extend(FORECAST_POINTS);
+        }
         RuleSubject {
             id: &d.id,
             class: &d.class,
@@ -174,7 +172,7 @@ fn expand_suppressors(definitions: &mut [AlarmDefinition], plant: &CheckedPlant<
             }
             let applies_here = |key: &&Arc<str>| match (suppressor.split_once('.'), key.rsplit_once('.')) {
                 (Some(("link", _)), Some((_, link))) => links.get(link).is_some_and(|on| on.contains(&*device)),
-                (Some(("ats", _)), Some((_, ats))) => is_fed_by(&device, ats, plant),
+                (Some(("ats", _)), Some((_, ats))) => plant.is_fed_by(&device, ats),
                 _ => true,
             };
             of_rule.get(suppressor).into_iter().flatten().filter(applies_here).cloned().collect()
@@ -182,15 +180,6 @@ fn expand_suppressors(definitions: &mut [AlarmDefinition], plant: &CheckedPlant<
         let own = d.key();
         // An alarm never suppresses itself.
         d.suppressed_by = d.suppressed_by.iter().flat_map(expand_key).filter(|key| **key != *own).collect();
-    }
-}
-
-/// Whether a transfer switch feeds a device: the one that the device names as `supply`, else the one of its own area.
-fn is_fed_by(device: &str, ats: &str, plant: &CheckedPlant<'_>) -> bool {
-    let (Some(device), Some(ats)) = (plant.devices.get(device), plant.devices.get(ats)) else { return false };
-    match &device.supply {
-        Some(supply) => supply == &*ats.id,
-        None => device.area == ats.area,
     }
 }
 

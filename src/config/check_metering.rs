@@ -12,7 +12,8 @@ use crate::config::doc::Problems;
 use crate::config::registers::RegisterLimitsByPoint;
 use crate::config::tables::Files;
 use crate::derive::DerivedDefinition;
-use crate::energy::metering::{KnownRegister, KnownRegisters, MeteringPlan};
+use crate::energy::forecast::DemandWatch;
+use crate::energy::metering::{KnownRegister, KnownRegisters, MeteringPlan, MeteringPoint};
 use crate::energy::metering_check::{MeteringTables, plan};
 use crate::energy::tariff::Contract;
 use crate::energy::tariff_file::{self, ContractTables};
@@ -99,4 +100,17 @@ pub fn contracts(
         }
     }
     contracts
+}
+
+/// Registers of metering points with a contracted demand: that of the meter which hangs there last.
+pub fn demand_watches(contracts: &[Contract], plan: &MeteringPlan, minutes: u32) -> Vec<DemandWatch> {
+    let of_point = |(id, point): (&String, &MeteringPoint)| {
+        let meter = point.meter().filter(|meter| !meter.is_manual && point.unit.as_deref() == Some("kWh"))?;
+        let (device, register) = meter.register.split_once('.')?;
+        let agreed = contracts.iter().filter(|contract| contract.point == *id);
+        let contracts: Vec<_> = agreed.filter_map(|contract| Some((contract.from, contract.demand_kw?))).collect();
+        let (device, point, multiplier) = (device.into(), register.into(), meter.multiplier);
+        (!contracts.is_empty()).then_some(DemandWatch { device, point, multiplier, contracts, minutes })
+    };
+    plan.points.iter().filter_map(of_point).collect()
 }

@@ -22,6 +22,7 @@ mod csv_table;
 pub mod doc;
 pub mod environment;
 mod languages;
+mod plant;
 pub mod reference;
 pub mod registers;
 mod serde_message;
@@ -37,6 +38,7 @@ use crate::config::catalogue::Catalogue;
 use crate::config::doc::{Located, Problems, Texts, TomlEntry};
 use crate::config::settings as file;
 use crate::config::tables::{Files, OF_KINDS, SINGLE, TABLES};
+use crate::energy::forecast::DemandWatch;
 use crate::model::problem::Problem;
 use crate::model::settings::SettingsReader;
 use crate::poll::BusConfig;
@@ -70,6 +72,13 @@ pub struct Configuration {
     pub oncall: check_oncall::OncallTables,
     /// Vocabulary, profiles, alarm rules and calendars.
     pub catalogue: Catalogue,
+}
+
+impl Configuration {
+    /// Registers whose demand is held against a contract: those of metering points that have one now.
+    pub fn demand_watches(&self) -> Vec<DemandWatch> {
+        check_metering::demand_watches(&self.contracts, &self.metering, self.energy.interval_min)
+    }
 }
 
 /// A device whose references are resolved.

@@ -16,6 +16,7 @@ pub mod cost;
 pub mod decision;
 pub mod demand;
 pub mod entry;
+pub mod forecast;
 pub mod interval;
 pub mod meter;
 pub mod metering;

@@ -6,12 +6,14 @@
 
 use std::collections::BTreeMap;
 
+use jiff::tz::TimeZone;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::energy::closure::{MonthClosure, MonthRevision, Signature};
 use crate::energy::decision::{DecisionVersion, counted};
 use crate::energy::entry::EntryVersion;
+use crate::energy::forecast::{DemandForecast, DemandWatch};
 use crate::model::command::{Command, Operation};
 use crate::model::effects::{Effects, Keep, LogEvent};
 use crate::model::failure::{FailureKind, Refusal};
@@ -62,19 +64,42 @@ impl MeteringRecords {
 #[derive(Debug)]
 pub struct EnergyRoom {
     records: MeteringRecords,
+    forecasts: Vec<DemandForecast>,
+    zone: TimeZone,
 }
 
 impl Room for EnergyRoom {
     const ID: &'static str = "energy";
-    type Plan = ();
+    type Plan = Vec<DemandWatch>;
 
-    fn build((): &(), start: Start<'_>, unreadable: &mut Vec<String>) -> Self {
-        Self { records: MeteringRecords::read(start.kept, unreadable) }
+    fn build(watches: &Vec<DemandWatch>, start: Start<'_>, unreadable: &mut Vec<String>) -> Self {
+        let records = MeteringRecords::read(start.kept, unreadable);
+        let forecasts = watches.iter().map(DemandForecast::new).collect();
+        Self { records, forecasts, zone: start.directory.zone.clone() }
     }
 
-    fn reconfigure(&mut self, (): &(), _change: Reconfiguration<'_>, _board: &mut Board, _effects: &mut Effects) {}
+    /// The running interval goes on where the same register is watched.
+    fn reconfigure(
+        &mut self,
+        watches: &Vec<DemandWatch>,
+        change: Reconfiguration<'_>,
+        _board: &mut Board,
+        _effects: &mut Effects,
+    ) {
+        let mut before = std::mem::take(&mut self.forecasts);
+        let mut goes_on = |watch: &DemandWatch| {
+            let known = before.iter().position(|forecast| forecast.is_of(watch)).map(|i| before.swap_remove(i));
+            known.unwrap_or_else(|| DemandForecast::new(watch))
+        };
+        self.forecasts = watches.iter().map(&mut goes_on).collect();
+        self.zone = change.directory.zone.clone();
+    }
 
-    fn step(&mut self, now: Now, input: Input<'_>, _board: &mut Board, effects: &mut Effects) {
+    fn step(&mut self, now: Now, input: Input<'_>, board: &mut Board, effects: &mut Effects) {
+        if let Input::Reading(reading) = input {
+            let zone = &self.zone;
+            board.readings.extend(self.forecasts.iter_mut().filter_map(|forecast| forecast.step(reading, zone)));
+        }
         if let Input::Command(command) = input
             && let Operation::Metering(metering) = &command.operation
             && let Err(refused) = self.command(command, metering, now, effects)
