@@ -11,12 +11,23 @@ use crate::energy::consumption::Consumption;
 use crate::energy::interval::{Interval, IntervalQuality};
 use crate::energy::metering::Subject;
 use crate::energy::tariff::{Contract, TariffPeriod};
+use crate::ledger::query::LedgerQuery;
 use crate::model::metering::TimeRange;
 use crate::model::point::{PointKind, PointMeta};
 use crate::model::reading::{Body, Reading, Stamp};
 use crate::model::stream::{Source, Stream};
 use crate::model::time::{MonotonicMillis, UnixMillis};
 use crate::model::value::Value;
+
+/// What all of a publication shares.
+pub struct PublicationContext<'a> {
+    pub query: &'a LedgerQuery,
+    pub configuration: &'a Configuration,
+    /// When it is published.
+    pub mono: MonotonicMillis,
+    /// The end of the last interval.
+    pub to: UnixMillis,
+}
 
 /// A subject with the streams of its figures.
 pub struct PublishedPoint {
@@ -41,15 +52,22 @@ impl PublishedPoint {
         Self { subject: subject.clone(), minutes, energy, demand }
     }
 
+    /// Whether it still is of this subject and length of intervals.
+    pub fn is_of(&self, subject: &Subject, minutes: u32) -> bool {
+        self.subject == *subject && self.minutes == minutes
+    }
+
     /// An interval as readings, dated by its start: consumption with quality, what is left of it after the points below, cost, and the same
-    /// consumption under the name of its tariff period; demand where it is measured and contracted. `below`: what the points below consumed.
+    /// consumption under the name of its tariff period; demand where it is measured and contracted. `below`: the points below.
     pub fn readings(
         &self,
         interval: &Interval,
-        below: Option<Decimal>,
-        (configuration, zone): (&Configuration, &TimeZone),
-        mono: MonotonicMillis,
+        below: Option<&Consumption>,
+        context: &PublicationContext<'_>,
     ) -> Vec<Reading> {
+        let PublicationContext { configuration, mono, .. } = *context;
+        let zone = &context.query.zone;
+        let below = below.and_then(|below| below.interval(interval.start, interval.end).consumed);
         let at = Stamp { mono, wall: interval.start, trusted: true };
         let reading = |stream: &Arc<Stream>, samples| {
             let (stream, body) = (Arc::clone(stream), Body::Samples { samples, parts: Vec::new() });
@@ -70,7 +88,8 @@ impl PublishedPoint {
         samples.extend(TariffPeriod::ALL.map(|of| exact(interval.consumed.filter(|_| period == Some(of)))));
         let mut out = vec![reading(&self.energy, samples)];
         let agreed = contract.and_then(|contract| contract.demand_kw);
-        let is_measured = interval.quality == IntervalQuality::Measured;
+        let is_whole = interval.end.0 - interval.start.0 == i64::from(self.minutes) * 60_000;
+        let is_measured = interval.quality == IntervalQuality::Measured && is_whole;
         if let Some((agreed, consumed)) = agreed.zip(interval.consumed).filter(|_| is_measured) {
             let kw = consumed * Decimal::from(60) / Decimal::from(self.minutes.max(1));
             let pct = (kw * Decimal::ONE_HUNDRED).checked_div(agreed).map(|pct| pct.round_dp(2));

@@ -7,8 +7,8 @@
 
 #![allow(clippy::disallowed_methods, reason = "files are read and written on threads that may wait")]
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -18,10 +18,9 @@ use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
-use crate::app::energy_messages::{self, PublishedPoint};
+use crate::app::energy_messages::{self, PublicationContext, PublishedPoint};
 use crate::app::shared::Shared;
 use crate::clock::LogLimit;
-use crate::config::Configuration;
 use crate::energy::calendar::{Step, bounds, next_bound};
 use crate::energy::interval::{Interval, IntervalQuality};
 use crate::energy::metering::{MeteringPlan, MeteringSource, Subject};
@@ -47,6 +46,8 @@ const UNCOMMITTED_MAX: u64 = 5_000;
 const FIGURES: i64 = 4_000;
 /// How long an interval that is not settled is watched.
 const WATCH_MS: i64 = 40 * 86_400_000;
+/// A position so far ahead comes from a date that was wrong.
+const DATE_MS: i64 = 86_400_000;
 /// Name of the file that says up to where was published.
 const FILE: &str = "energy-published.json";
 
@@ -56,15 +57,19 @@ static LOG: LogLimit = LogLimit::new();
 const MAIN_REGISTERS: [&str; 3] = ["energy_import_kwh", "energy_kwh", "volume_m3"];
 
 /// Up to where was published, as it is kept.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 struct Published {
     /// Up to before this moment.
     to: i64,
-    /// Versions of what people said that are in it.
-    versions: usize,
+    /// How many versions of what people said of each register are in it.
+    #[serde(default)]
+    versions: BTreeMap<String, usize>,
     /// Start of the first interval that is not settled, by point.
     #[serde(default)]
     unsettled: BTreeMap<String, i64>,
+    /// Ranges that people changed and that are not published yet, by point.
+    #[serde(default)]
+    changed: VecDeque<(String, i64, i64)>,
 }
 
 /// What was published of intervals that are not settled: consumption and quality by start.
@@ -82,7 +87,6 @@ struct Publication {
 
 /// What lives on between two looks.
 struct State {
-    path: PathBuf,
     published: Published,
     unsettled: Unsettled,
     points: BTreeMap<String, PublishedPoint>,
@@ -91,15 +95,21 @@ struct State {
 /// Publishes until `stop`.
 pub async fn run(shared: Arc<Shared>, stop: CancellationToken) {
     let path = shared.process.paths.state.join(FILE);
-    let mut state = Some(State { published: read(&path), path, unsettled: Unsettled::new(), points: BTreeMap::new() });
+    let mut state = Some(State { published: read(&path), unsettled: Unsettled::new(), points: BTreeMap::new() });
     let mut topics: BTreeSet<String> = BTreeSet::new();
     let mut has_more = false;
+    // What is kept once the journal has committed up to a number.
+    let mut waiting: Option<(u64, Vec<u8>)> = None;
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
             () = tokio::time::sleep(if has_more { PAUSE } else { shared.clock.real(TICK) }) => {}
         }
         let written_to = UnixMillis(shared.ledger.written_to_ms.load(Ordering::Relaxed));
+        if let Some((_, text)) = waiting.take_if(|(seq, _)| shared.journal.committed_seq() >= *seq) {
+            let path = shared.process.paths.state.join(FILE);
+            let _again_after_a_crash = tokio::task::spawn_blocking(move || keep(&path, &text)).await;
+        }
         // What the journal has not committed stands in memory, of which there is an end.
         let uncommitted = shared.journal.newest_seq() - shared.journal.committed_seq();
         if written_to.0 == 0 || uncommitted > UNCOMMITTED_MAX {
@@ -130,8 +140,8 @@ pub async fn run(shared: Arc<Shared>, stop: CancellationToken) {
                     shared.adapters.retained_topics.set(&topic, json);
                 }
                 if let Some(state) = &state {
-                    let (path, text) = (state.path.clone(), serde_json::to_vec(&state.published).unwrap_or_default());
-                    let _again_after_a_crash = tokio::task::spawn_blocking(move || keep(&path, &text)).await;
+                    let text = serde_json::to_vec(&state.published).unwrap_or_default();
+                    waiting = Some((shared.journal.newest_seq(), text));
                 }
             }
             Ok(None) => {}
@@ -161,80 +171,91 @@ impl State {
         let zone = TimeZone::get(&configuration.site.time_zone).unwrap_or(TimeZone::UTC);
         let minutes = configuration.energy.interval_min;
         let step = Step::Minutes(minutes);
+        let step_ms = i64::from(minutes) * 60_000;
         // A reading within half a minute behind a boundary may still stand for it.
         let settled = UnixMillis(written_to.0 - NEAR_MS);
-        let before = UnixMillis(settled.0 - i64::from(minutes) * 60_000);
-        let Some(to) = next_bound(before, step, &zone).filter(|to| *to <= settled) else { return Ok(None) };
-        let kept = shared.store.load_state(EnergyRoom::ID).unwrap_or_default();
+        let Some(to) = next_bound(UnixMillis(settled.0 - step_ms), step, &zone).filter(|to| *to <= settled) else {
+            return Ok(None);
+        };
+        // A date that was wrong once does not hold up what is right.
+        if self.published.to > to.0 + DATE_MS {
+            self.published.to = to.0;
+        }
+        let Ok(kept) = shared.store.load_state(EnergyRoom::ID) else { return Ok(None) };
         let records = MeteringRecords::read(&kept, &mut Vec::new());
         let versions = versions(&records);
-        if to.0 <= self.published.to && versions == self.published.versions {
+        if to.0 <= self.published.to && versions == self.published.versions && self.published.changed.is_empty() {
             return Ok(None);
         }
         let path = shared.process.paths.state.join(ledger::FILE);
         let plan = Arc::clone(&configuration.metering);
         let query = LedgerQuery::open(&path, records, plan, (zone.clone(), minutes))?;
         let subjects = subjects(&query);
-        let most = PAST_MAX / i64::try_from(subjects.len().max(1)).unwrap_or(PAST_MAX);
-        let first = self.published.to.max(to.0 - most * i64::from(minutes) * 60_000);
-        let step_ms = i64::from(minutes) * 60_000;
-        let at_a_time = (FIGURES / i64::try_from(subjects.len().max(1)).unwrap_or(FIGURES)).max(1) * step_ms;
-        let has_more = to.0 > first + at_a_time;
-        let to =
-            if has_more { next_bound(UnixMillis(first + at_a_time - step_ms), step, &zone).unwrap_or(to) } else { to };
-        let changed = if versions == self.published.versions { BTreeMap::new() } else { changed(&query, &subjects) };
-        let mut publication = Publication { has_more, ..Publication::default() };
-        for subject in &subjects {
-            let unsettled = self.published.unsettled.get(&subject.id).copied().unwrap_or(first);
-            let from = first.min(unsettled.max(to.0 - WATCH_MS));
-            let mut ranges = vec![TimeRange { from: UnixMillis(from), to }];
-            ranges.extend(changed.get(&subject.id).copied().map(|range| TimeRange { to: range.to.min(to), ..range }));
-            self.publish(&query, subject, &ranges, (&configuration, shared), &mut publication)?;
+        if self.published.to > 0 {
+            let changed = changed(&query, &subjects, &self.published.versions)?;
+            self.published
+                .changed
+                .extend(changed.into_iter().map(|(id, range)| (id, range.from.0, range.to.0.min(to.0))));
         }
-        self.published.to = to.0;
         self.published.versions = versions;
+        let count = i64::try_from(subjects.len().max(1)).unwrap_or(FIGURES);
+        let first = self.published.to.max(to.0 - PAST_MAX / count * step_ms);
+        let at_a_time = (FIGURES / count).max(1) * step_ms;
+        let is_past = to.0 > first + at_a_time;
+        let to =
+            if is_past { next_bound(UnixMillis(first + at_a_time - step_ms), step, &zone).unwrap_or(to) } else { to };
+        let mut publication = Publication::default();
+        let context =
+            PublicationContext { query: &query, configuration: &configuration, mono: shared.clock.mono(), to };
+        for subject in &subjects {
+            self.publish(&context, subject, first, &mut publication)?;
+        }
+        self.publish_changed(&context, &subjects, &mut publication)?;
+        self.published.to = to.0;
         self.published.unsettled.retain(|id, _| subjects.iter().any(|subject| subject.id == *id));
+        publication.has_more = is_past || !self.published.changed.is_empty();
         Ok(Some(publication))
     }
 
-    /// What is new of a subject in some ranges, and its topic.
+    /// What was closed since `first`, what was not settled before and is another figure now, and the topic of a subject.
     fn publish(
         &mut self,
-        query: &LedgerQuery,
+        context: &PublicationContext<'_>,
         subject: &Subject,
-        ranges: &[TimeRange],
-        (configuration, shared): (&Configuration, &Shared),
+        first: i64,
         publication: &mut Publication,
     ) -> Result<(), LedgerError> {
+        let (query, to) = (context.query, context.to);
         let (zone, minutes) = (&query.zone, query.minutes);
-        let to = ranges.first().map_or(UnixMillis(0), |range| range.to);
+        let watched = self.published.unsettled.get(&subject.id).copied().unwrap_or(first);
+        let from = UnixMillis(first.min(watched.max(to.0 - WATCH_MS)));
         let month = energy_messages::month_of(to, zone);
-        let needed = ranges.iter().map(|range| range.from).min().unwrap_or(month).min(month);
-        let needed = TimeRange { from: needed, to };
+        let needed = TimeRange { from: from.min(month), to };
         let consumption = query.consumption(subject, needed)?;
         let below = query.below(subject, needed)?;
-        let point = self.points.entry(subject.id.clone()).or_insert_with(|| PublishedPoint::new(subject, minutes));
+        // Before its first reading there is nothing of it, and nothing to wait for.
+        let begins = consumption.begins().unwrap_or(to);
+        let is_first_look = !self.unsettled.contains_key(&subject.id);
         let seen = self.unsettled.entry(subject.id.clone()).or_default();
-        for (i, range) in ranges.iter().enumerate() {
-            // What a person changed is published whether it is new or not.
-            let is_new = |interval: &Interval| {
-                let figure = (interval.consumed, interval.quality);
-                i > 0
-                    || interval.start.0 >= self.published.to
-                    || seen.get(&interval.start).is_none_or(|seen| *seen != figure)
-            };
-            let grid = bounds(range.from, range.to, Step::Minutes(minutes), zone);
-            let intervals: Vec<Interval> = consumption.intervals(&grid).into_iter().filter(is_new).collect();
-            for interval in &intervals {
-                let of_below = below.as_ref().and_then(|below| below.interval(interval.start, interval.end).consumed);
-                let readings = point.readings(interval, of_below, (configuration, zone), shared.clock.mono());
-                publication.readings.extend(readings);
-                let figure = (interval.consumed, interval.quality);
-                if is_settled(interval.quality) {
-                    seen.remove(&interval.start);
-                } else {
-                    seen.insert(interval.start, figure);
-                }
+        let is_new = |interval: &Interval| {
+            let figure = (interval.consumed, interval.quality);
+            let was = seen.get(&interval.start);
+            // Of what is not remembered since the start only that can have changed which is not simply measured.
+            let may_have_changed = is_first_look && interval.quality != IntervalQuality::Measured;
+            interval.end > begins && (interval.start.0 >= first || was.map_or(may_have_changed, |was| *was != figure))
+        };
+        let grid = bounds(from, to, Step::Minutes(minutes), zone);
+        let intervals: Vec<Interval> = consumption.intervals(&grid).into_iter().filter(is_new).collect();
+        let point = self.points.entry(subject.id.clone()).or_insert_with(|| PublishedPoint::new(subject, minutes));
+        if !point.is_of(subject, minutes) {
+            *point = PublishedPoint::new(subject, minutes);
+        }
+        for interval in &intervals {
+            publication.readings.extend(point.readings(interval, below.as_ref(), context));
+            if is_settled(interval.quality) {
+                seen.remove(&interval.start);
+            } else {
+                seen.insert(interval.start, (interval.consumed, interval.quality));
             }
         }
         let first_watched = UnixMillis(to.0 - WATCH_MS);
@@ -246,6 +267,37 @@ impl State {
         publication.topics.push(point.topic(&consumption, (to, month), zone, minutes));
         Ok(())
     }
+
+    /// Ranges that people changed, as many as go at a time.
+    fn publish_changed(
+        &mut self,
+        context: &PublicationContext<'_>,
+        subjects: &[Subject],
+        publication: &mut Publication,
+    ) -> Result<(), LedgerError> {
+        let query = context.query;
+        let step_ms = i64::from(query.minutes) * 60_000;
+        let mut left = FIGURES;
+        while let Some((id, from, to)) = self.published.changed.pop_front() {
+            let Some(subject) = subjects.iter().find(|subject| subject.id == id) else { continue };
+            let part = to.min(from + left * step_ms);
+            let range = TimeRange { from: UnixMillis(from), to: UnixMillis(part) };
+            let (consumption, below) = (query.consumption(subject, range)?, query.below(subject, range)?);
+            let grid = bounds(range.from, range.to, Step::Minutes(query.minutes), &query.zone);
+            let Some(point) = self.points.get(&id) else { continue };
+            for interval in consumption.intervals(&grid).iter().filter(|i| i.consumed.is_some()) {
+                publication.readings.extend(point.readings(interval, below.as_ref(), context));
+                left -= 1;
+            }
+            if part < to {
+                self.published.changed.push_front((id, part, to));
+            }
+            if left <= 0 || part < to {
+                break;
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Whether a later reading cannot change it any more.
@@ -253,9 +305,11 @@ fn is_settled(quality: IntervalQuality) -> bool {
     quality < IntervalQuality::Partial
 }
 
-/// How many versions there are of what people said; it only grows.
-fn versions(records: &MeteringRecords) -> usize {
-    records.decisions.values().map(Vec::len).sum::<usize>() + records.entries.values().map(Vec::len).sum::<usize>()
+/// How many versions there are of what people said of each register; the numbers only grow.
+fn versions(records: &MeteringRecords) -> BTreeMap<String, usize> {
+    let decisions = records.decisions.iter().map(|(register, all)| (register.clone(), all.len()));
+    let entries = records.entries.iter().map(|(register, all)| (format!("{register}/entries"), all.len()));
+    decisions.chain(entries).collect()
 }
 
 /// Metering points; where a site has none, the main registers.
@@ -267,41 +321,42 @@ fn subjects(query: &LedgerQuery) -> Vec<Subject> {
     all
 }
 
-/// The time that what people said last may have changed, of each subject that depends on the register.
-fn changed(query: &LedgerQuery, subjects: &[Subject]) -> BTreeMap<String, TimeRange> {
-    let mut out: BTreeMap<String, TimeRange> = BTreeMap::new();
-    let mut add = |register: &str, range: TimeRange| {
-        for subject in subjects.iter().filter(|subject| depends(&query.plan, subject, register)) {
-            let known = out.entry(subject.id.clone()).or_insert(range);
-            *known = TimeRange { from: known.from.min(range.from), to: known.to.max(range.to) };
-        }
-    };
+/// The times that what people said since has changed, for each subject that depends on the register. `known`: how many versions were published.
+fn changed(
+    query: &LedgerQuery,
+    subjects: &[Subject],
+    known: &BTreeMap<String, usize>,
+) -> Result<Vec<(String, TimeRange)>, LedgerError> {
+    let mut ranges: Vec<(String, TimeRange)> = Vec::new();
     for (register, versions) in &query.records.decisions {
-        let Some(last) = versions.last() else { continue };
-        add(register, TimeRange { from: last.boundary.before.at, to: last.boundary.after.at });
+        for version in versions.iter().skip(known.get(register).copied().unwrap_or(0)) {
+            let (from, to) = (version.boundary.before.at, version.boundary.after.at);
+            ranges.push((register.clone(), TimeRange { from, to }));
+        }
     }
     for (register, versions) in &query.records.entries {
-        let Some(last) = versions.last() else { continue };
-        let around = |at: UnixMillis| TimeRange { from: UnixMillis(at.0 - WATCH_MS), to: UnixMillis(at.0 + WATCH_MS) };
-        add(
-            register,
-            match last.entry {
+        let count = known.get(&format!("{register}/entries")).copied().unwrap_or(0);
+        for version in versions.iter().skip(count) {
+            let range = match version.entry {
                 RegisterEntry::Correction { range, .. } | RegisterEntry::NoCorrection { range } => range,
-                RegisterEntry::Reading { reading } => around(reading.at),
-                RegisterEntry::NoReading { at } => around(at),
-            },
-        );
+                RegisterEntry::Reading { reading } => query.around(register, reading.at)?,
+                RegisterEntry::NoReading { at } => query.around(register, at)?,
+            };
+            ranges.push((register.clone(), range));
+        }
     }
-    let floor = |range: TimeRange| {
-        let from = next_bound(
-            UnixMillis(range.from.0 - i64::from(query.minutes) * 60_000),
-            Step::Minutes(query.minutes),
-            &query.zone,
-        );
-        let to = next_bound(range.to, Step::Minutes(query.minutes), &query.zone);
-        TimeRange { from: from.unwrap_or(range.from), to: to.unwrap_or(range.to) }
+    let step = Step::Minutes(query.minutes);
+    let aligned = |range: TimeRange| {
+        let before = UnixMillis(range.from.0 - i64::from(query.minutes) * 60_000);
+        let from = next_bound(before, step, &query.zone).unwrap_or(range.from);
+        TimeRange { from, to: next_bound(range.to, step, &query.zone).unwrap_or(range.to) }
     };
-    out.into_iter().map(|(id, range)| (id, floor(range))).collect()
+    let mut out = Vec::new();
+    for (register, range) in ranges {
+        let of = subjects.iter().filter(|subject| depends(&query.plan, subject, &register));
+        out.extend(of.map(|subject| (subject.id.clone(), aligned(range))));
+    }
+    Ok(out)
 }
 
 /// Whether the figures of a subject depend on a register.

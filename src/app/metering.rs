@@ -12,7 +12,7 @@ use crate::energy::decision::{Decisions, SpanBoundary, boundaries, counted};
 use crate::energy::entry::Entries;
 use crate::energy::metering::MeteringPoint;
 use crate::energy::room::{EnergyRoom, MeteringRecords};
-use crate::ledger::query::LedgerQuery;
+use crate::ledger::query::{AROUND_MS, LedgerQuery};
 use crate::ledger::{self, Series};
 use crate::model::metering::{
     Classification, MeteringCommand, MeteringOperation, RegisterBoundary, RegisterEntry, TimeRange,
@@ -20,9 +20,6 @@ use crate::model::metering::{
 use crate::model::problem::did_you_mean;
 use crate::model::room::Room as _;
 use crate::model::time::UnixMillis;
-
-/// How far readings beside an entered one are looked for.
-const AROUND_MS: i64 = 400 * 86_400_000;
 
 /// What is asked, as the command line sends it.
 #[derive(Debug)]
@@ -59,7 +56,11 @@ pub async fn prepare(
     let configuration = shared.configuration();
     let state = shared.process.paths.state.clone();
     let prepared = tokio::task::spawn_blocking(move || {
-        let records = MeteringRecords::read(&kept, &mut Vec::new());
+        let mut unreadable = Vec::new();
+        let records = MeteringRecords::read(&kept, &mut unreadable);
+        if let Some(why) = unreadable.first() {
+            return Err(AppError::BadRequest(format!("what people said before cannot be read: {why}")));
+        }
         let zone = TimeZone::get(&configuration.site.time_zone).unwrap_or(TimeZone::UTC);
         let plan = std::sync::Arc::clone(&configuration.metering);
         let site = (zone, configuration.energy.interval_min);
@@ -92,8 +93,26 @@ fn classify(query: &LedgerQuery, register: &str, span: Option<u32>, classificati
         "register": name, "span": boundary.span, "as": classification.word(), "before": boundary.before, "after": boundary.after,
         "counted": counted(&boundary, classification).map(|counted| counted.normalize().to_string()).unwrap_or_default(),
     });
-    let affects = TimeRange { from: found.before.at, to: found.after.at };
+    let affects = affected_by(query, &name, &found, classification)?;
     Ok((MeteringOperation::Classify { boundary, classification }, affects, said))
+}
+
+/// The time whose figures a classification changes.
+fn affected_by(
+    query: &LedgerQuery,
+    register: &str,
+    boundary: &SpanBoundary,
+    classification: Classification,
+) -> Result<TimeRange, AppError> {
+    let (before, after) = (boundary.before.at, boundary.after.at);
+    let range = TimeRange { from: UnixMillis(before.0 - AROUND_MS), to: after };
+    // Whatever stood above the reading behind the boundary never was the register.
+    let profile = query.profile(register, range)?;
+    let is_cut = classification == Classification::Continued || classification == Classification::Open;
+    let from = profile.last_up_to(boundary.after.value, before).filter(|_| is_cut).unwrap_or(before);
+    // What is not proven counts from now on, all of it.
+    let to = if boundary.is_in_doubt { UnixMillis(i64::MAX) } else { after };
+    Ok(TimeRange { from: from.min(before), to })
 }
 
 fn boundary(query: &LedgerQuery, series: &Series, span: Option<u32>) -> Result<SpanBoundary, AppError> {
@@ -125,12 +144,14 @@ fn enter(query: &LedgerQuery, register: &str, entry: Value) -> Prepared {
         RegisterEntry::Correction { range, .. } | RegisterEntry::NoCorrection { range } => range.from,
     };
     let name = register_of(query, register, Some(at))?;
-    let affects = match entry {
-        RegisterEntry::Correction { range, .. } | RegisterEntry::NoCorrection { range } => range,
-        RegisterEntry::Reading { .. } | RegisterEntry::NoReading { .. } => around(query, &name, at)?,
-    };
     let versions = query.records.entries.get(&name).map(Vec::as_slice).unwrap_or_default();
     let in_force = Entries::in_force(versions);
+    let affects = match entry {
+        RegisterEntry::Correction { range, .. } | RegisterEntry::NoCorrection { range } => {
+            in_force.with_corrections(range)
+        }
+        RegisterEntry::Reading { .. } | RegisterEntry::NoReading { .. } => around(query, &name, at, &entry)?,
+    };
     let is_absent = match entry {
         RegisterEntry::NoReading { at } => !in_force.readings.iter().any(|reading| reading.at == at),
         RegisterEntry::NoCorrection { range } => !in_force.corrections.iter().any(|c| c.range == range),
@@ -145,12 +166,22 @@ fn enter(query: &LedgerQuery, register: &str, entry: Value) -> Prepared {
     Ok((MeteringOperation::Enter { register: name, entry }, affects, said))
 }
 
-/// The time whose figures a reading changes: from the reading before it to the one after.
-fn around(query: &LedgerQuery, register: &str, at: UnixMillis) -> Result<TimeRange, AppError> {
-    let range = TimeRange { from: UnixMillis(at.0 - AROUND_MS), to: UnixMillis(at.0 + AROUND_MS) };
-    let profile = query.profile(register, range)?;
-    let (before, after) = profile.neighbours(at);
-    Ok(TimeRange { from: before.unwrap_or(at), to: after.unwrap_or(at) })
+/// The time whose figures a reading changes: from the reading before it to the one after; to the end, where readings contradict each other.
+///
+/// # Errors
+/// The reading contradicts others: it would count nothing, or they would.
+fn around(query: &LedgerQuery, register: &str, at: UnixMillis, entry: &RegisterEntry) -> Result<TimeRange, AppError> {
+    let range = TimeRange { from: UnixMillis(at.0 - AROUND_MS), to: UnixMillis(at.0.saturating_add(AROUND_MS)) };
+    let before = query.profile(register, range)?;
+    let after = query.profile_with(register, range, *entry)?;
+    if after.contradicting().len() > before.contradicting().len() {
+        let text = "the reading contradicts those before and after it: a register does not fall; `plantroom energy readings` lists them";
+        return Err(AppError::BadRequest(text.to_string()));
+    }
+    let (previous, next) = before.neighbours(at);
+    let is_clear = before.contradicting().is_empty() && after.contradicting().is_empty();
+    let to = if is_clear { next.unwrap_or(at) } else { UnixMillis(i64::MAX) };
+    Ok(TimeRange { from: previous.unwrap_or(at), to })
 }
 
 fn close(query: &LedgerQuery, month: String) -> Prepared {
@@ -170,7 +201,8 @@ fn close(query: &LedgerQuery, month: String) -> Prepared {
     let said = json!({
         "month": month, "revision": number, "figures": figures.len(), "pending": count("pending"), "missing": count("missing"),
     });
-    Ok((MeteringOperation::CloseMonth { month, range, figures }, range, said))
+    let versions = query.records.versions();
+    Ok((MeteringOperation::CloseMonth { month, range, figures, versions }, range, said))
 }
 
 /// The register of a metering point at a moment (`None`: now), or the register itself.

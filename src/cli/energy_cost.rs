@@ -1,5 +1,7 @@
 //! `plantroom energy cost` and `demand`.
 
+use std::sync::Arc;
+
 use rust_decimal::Decimal;
 
 use crate::cli::energy_question::{QueryArgs, Question};
@@ -17,6 +19,9 @@ use crate::model::metering::{RegisterReading, TimeRange};
 use crate::model::time::UnixMillis;
 use crate::report::cost::{CostSubject, cost_table, costs};
 use crate::report::table::{Cell, ReportTable};
+
+/// Maxima of so long before are looked at: the mean of 24 months and a little.
+const LOOK_BACK_MS: i64 = 800 * 86_400_000;
 
 /// What is computed.
 #[derive(Debug, clap::Args)]
@@ -58,17 +63,21 @@ pub fn costs_of(question: &Question, is_daily: bool) -> Result<ReportTable, Comm
             continue;
         }
         // A mean of the maxima of some months needs a year before.
-        let needed = TimeRange { from: UnixMillis(range.from.0 - 400 * 86_400_000), to: range.to };
+        let needed = TimeRange { from: UnixMillis(range.from.0 - LOOK_BACK_MS), to: range.to };
         let consumption = query.consumption(subject, needed).map_err(|error| failed(&error))?;
         let mut own = Vec::new();
         for (period, register) in contracts.iter().flat_map(|contract| &contract.registers) {
             let profile = query.profile(register, range).map_err(|error| failed(&error))?;
-            own.push((*period, Consumption::of_register(profile)));
+            let own_register = Consumption::of_register(profile);
+            // It counts in the circuit of the main register.
+            let multiplier =
+                subject.point.as_ref().and_then(|point| point.meter()).map_or(Decimal::ONE, |m| m.multiplier);
+            own.push((*period, Consumption::Combined(vec![(multiplier, Arc::new(own_register))])));
         }
         let of = CostSubject { point: &subject.id, unit: &subject.unit, contracts, consumption: &consumption, own };
         let step = if is_daily { Step::Day } else { Step::Month };
         for pair in bounds(range.from, range.to, step, &query.zone).windows(2) {
-            rows.extend(costs(&of, TimeRange { from: pair[0], to: pair[1] }, grid));
+            rows.extend(costs(&of, TimeRange { from: pair[0], to: pair[1] }, grid, !is_daily));
         }
     }
     Ok(cost_table(rows))

@@ -54,9 +54,22 @@ impl Consumption {
             }
             Consumption::Combined(terms) => combine(terms, missing, |a, b| a.zip(b).map(|(a, b)| a + b)),
             Consumption::Group(terms) => {
-                let whole = combine(terms, missing, |a, b| a.zip(b).map(|(a, b)| a + b).or(a).or(b));
+                // What is left of a point is not known where a part of it is not.
+                let is_rest = terms.iter().any(|(factor, _)| factor.is_sign_negative());
+                let sum = |a: Option<Decimal>, b: Option<Decimal>| a.zip(b).map(|(a, b)| a + b);
+                let whole = combine(terms, missing, |a, b| if is_rest { sum(a, b) } else { sum(a, b).or(a).or(b) });
                 let is_partial = whole.quality == IntervalQuality::Missing && whole.consumed.is_some();
                 Interval { quality: if is_partial { IntervalQuality::Partial } else { whole.quality }, ..whole }
+            }
+        }
+    }
+
+    /// The first reading of any of its registers; none without readings.
+    pub fn begins(&self) -> Option<UnixMillis> {
+        match self {
+            Consumption::Metered(parts) => parts.iter().filter_map(|part| Some(part.profile.ends()?.0.at)).min(),
+            Consumption::Combined(terms) | Consumption::Group(terms) => {
+                terms.iter().filter_map(|(_, term)| term.begins()).min()
             }
         }
     }

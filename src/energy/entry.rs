@@ -56,4 +56,18 @@ impl Entries {
         out.readings.sort_by_key(|reading| reading.at);
         out
     }
+
+    /// A range, and every correction that overlaps it, or overlaps one that does: within a correction the course of all of it counts.
+    pub fn with_corrections(&self, range: TimeRange) -> TimeRange {
+        let mut out = range;
+        loop {
+            let touched = self.corrections.iter().filter(|correction| correction.range.overlaps(out));
+            let wider =
+                touched.fold(out, |out, c| TimeRange { from: out.from.min(c.range.from), to: out.to.max(c.range.to) });
+            if wider == out {
+                return out;
+            }
+            out = wider;
+        }
+    }
 }

@@ -7,7 +7,7 @@ use jiff::civil::{Date, DateTime};
 use jiff::tz::TimeZone;
 use rust_decimal::Decimal;
 
-use crate::energy::meter::{AreaSettings, EndUse};
+use crate::energy::meter::{AreaSettings, CircuitSide, EndUse};
 use crate::model::time::UnixMillis;
 
 /// A cumulative register, as the configuration knows it.
@@ -76,6 +76,8 @@ pub struct Meter {
     pub from: UnixMillis,
     /// What its readings are multiplied with.
     pub multiplier: Decimal,
+    /// The circuit in which its register counts, where that is said.
+    pub side: Option<CircuitSide>,
     pub serial: Option<String>,
     /// Accuracy class as written.
     pub class: Option<String>,

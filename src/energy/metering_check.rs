@@ -161,7 +161,7 @@ impl Builder<'_> {
 
     /// A meter; what it does not say is that of the one `before`, but serial number and calibration where its register is another.
     fn meter(&mut self, i: usize, settings: &MeterSettings, before: Option<&Meter>) -> Meter {
-        let multiplier = self.multiplier(i, settings);
+        let (multiplier, side) = self.multiplier(i, settings, before);
         let from = settings.from.as_deref().map(|text| moment(text, self.tables.zone));
         if from == Some(None) {
             let what = format!("`{}` is no date", settings.from.as_deref().unwrap_or_default());
@@ -186,12 +186,12 @@ impl Builder<'_> {
             let what = format!("the metering point `{}` has neither a register nor other points", settings.point);
             self.error(i, "point", what, "register = \"device.point\"; or unit = \"kWh\" for a meter that people read");
         }
-        let has_own_ratio = settings.ct.is_some() || settings.pt.is_some() || before.is_none();
         Meter {
             register: register.unwrap_or_else(|| self.manual_register(settings)),
             is_manual,
             from: from.flatten().unwrap_or(UnixMillis(i64::MIN)),
-            multiplier: if has_own_ratio { multiplier } else { before.map_or(multiplier, |b| b.multiplier) },
+            multiplier,
+            side,
             serial: settings.serial.clone().or_else(|| inherited.and_then(|b| b.serial.clone())),
             class,
             tolerance_pct,
@@ -201,22 +201,31 @@ impl Builder<'_> {
         }
     }
 
-    /// What the readings of a meter are multiplied with, by its own entry.
-    fn multiplier(&mut self, i: usize, settings: &MeterSettings) -> Decimal {
-        let ratio = |text: &Option<String>| text.as_deref().map(ratio);
+    /// What the readings of a meter are multiplied with: by its transformers and its side of them, each its own or that of the meter before.
+    fn multiplier(
+        &mut self,
+        i: usize,
+        settings: &MeterSettings,
+        before: Option<&Meter>,
+    ) -> (Decimal, Option<CircuitSide>) {
+        let ct = settings.ct.as_deref().or_else(|| before?.ct.as_deref());
+        let pt = settings.pt.as_deref().or_else(|| before?.pt.as_deref());
+        let side = settings.readings.or_else(|| before?.side);
         let mut multiplier = Decimal::ONE;
-        for (key, text) in [("ct", &settings.ct), ("pt", &settings.pt)] {
-            match ratio(text) {
+        for (key, text) in [("ct", ct), ("pt", pt)] {
+            match text.map(ratio) {
                 Some(None) => {
-                    let what = format!("`{}` is no ratio of a transformer", text.as_deref().unwrap_or_default());
+                    let what = format!("`{}` is no ratio of a transformer", text.unwrap_or_default());
                     self.error(i, key, what, "primary and secondary: ct = \"400/5\", pt = \"10000/100\"");
                 }
-                Some(Some(ratio)) if settings.readings == Some(CircuitSide::Secondary) => multiplier *= ratio,
+                Some(Some(ratio)) if side == Some(CircuitSide::Secondary) => {
+                    multiplier = multiplier.checked_mul(ratio).unwrap_or(Decimal::MAX);
+                }
                 _ => {}
             }
         }
-        let has_ratio = settings.ct.is_some() || settings.pt.is_some();
-        match settings.readings {
+        let has_ratio = ct.is_some() || pt.is_some();
+        match side {
             None if has_ratio => {
                 let key = if settings.ct.is_some() { "ct" } else { "pt" };
                 let what = format!(
@@ -233,14 +242,10 @@ impl Builder<'_> {
             _ => {}
         }
         if multiplier > Decimal::from(MULTIPLIER_MAX) {
-            self.error(
-                i,
-                "ct",
-                format!("a factor of {multiplier} is no transformer's"),
-                "primary over secondary current: 400/5",
-            );
+            let what = format!("a factor of {multiplier} is no transformer's");
+            self.error(i, "ct", what, "primary over secondary current: 400/5");
         }
-        multiplier
+        (multiplier, side)
     }
 
     /// A name for what people read.

@@ -207,6 +207,12 @@ impl Profile {
         (self.kept_before(UnixMillis(at.0 - 1)), self.kept_after(UnixMillis(at.0 + 1)))
     }
 
+    /// Date of the last kept reading up to a moment that shows at most this.
+    pub fn last_up_to(&self, value: Decimal, at: UnixMillis) -> Option<UnixMillis> {
+        let up_to = self.points.iter().rev().filter(|point| point.reading.at <= at);
+        up_to.map(|point| point.reading).find(|reading| reading.value <= value).map(|reading| reading.at)
+    }
+
     /// Date of the last kept reading up to a moment.
     pub(super) fn kept_before(&self, at: UnixMillis) -> Option<UnixMillis> {
         let next = self.points.partition_point(|point| point.reading.at <= at);

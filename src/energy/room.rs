@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 
 use jiff::tz::TimeZone;
+use rust_decimal::Decimal;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -17,7 +18,9 @@ use crate::energy::forecast::{DemandForecast, DemandWatch};
 use crate::model::command::{Command, Operation};
 use crate::model::effects::{Effects, Keep, LogEvent};
 use crate::model::failure::{FailureKind, Refusal};
-use crate::model::metering::{ClosedFigure, MeteringCommand, MeteringOperation, RegisterEntry, TimeRange};
+use crate::model::metering::{
+    Classification, ClosedFigure, MeteringCommand, MeteringOperation, RegisterEntry, TimeRange,
+};
 use crate::model::room::{Board, Input, Kept, Reconfiguration, Room, Start, kept_value};
 use crate::model::text::{KEY, REMARK, one_line};
 use crate::model::time::{MonotonicMillis, Now};
@@ -57,6 +60,13 @@ impl MeteringRecords {
             }
         }
         out
+    }
+}
+
+impl MeteringRecords {
+    /// How many versions there are of what people said; it only grows.
+    pub fn versions(&self) -> usize {
+        self.decisions.values().map(Vec::len).sum::<usize>() + self.entries.values().map(Vec::len).sum::<usize>()
     }
 }
 
@@ -131,13 +141,18 @@ impl EnergyRoom {
             reason: one_line(&command.note, REMARK),
             at: now.wall,
         };
-        if let MeteringOperation::CloseMonth { month, range, figures } = &metering.operation {
+        if let MeteringOperation::CloseMonth { month, range, figures, versions } = &metering.operation {
+            if *versions != self.records.versions() {
+                let (zh, en) = ("期间有人作了更改，请重试", "somebody changed something meanwhile: close it again");
+                return Err(Refusal::new(FailureKind::Retry, zh, en));
+            }
             return self.close(month, *range, figures, signature, effects);
         }
         self.check_closed(metering)?;
         match &metering.operation {
             MeteringOperation::Classify { boundary, classification } => {
                 let Signature { actor, via, reason, at } = signature.clone();
+                check_figures(&figures(*classification))?;
                 let (counted, classification) = (counted(boundary, *classification)?, *classification);
                 let boundary = boundary.clone();
                 let key = boundary.register();
@@ -222,10 +237,44 @@ impl EnergyRoom {
     }
 }
 
+/// Figures of people beyond this, or with more decimals, are slips of the pen; sums of them could overflow.
+const FIGURE_MAX: i64 = 1_000_000_000_000_000;
+const DECIMALS_MAX: u32 = 9;
+
+/// # Errors
+/// A figure that no register shows.
+fn check_figures(figures: &[Decimal]) -> Result<(), Refusal> {
+    let is_none = |figure: &&Decimal| figure.abs() > Decimal::from(FIGURE_MAX) || figure.scale() > DECIMALS_MAX;
+    match figures.iter().find(is_none) {
+        Some(figure) => {
+            let (zh, en) = (
+                format!("{figure} 不是表计读数"),
+                format!("no register shows {figure}: at most 10^15, and {DECIMALS_MAX} decimals"),
+            );
+            Err(Refusal::new(FailureKind::BadInput, zh, en))
+        }
+        None => Ok(()),
+    }
+}
+
+/// The figures of a classification.
+fn figures(classification: Classification) -> Vec<Decimal> {
+    match classification {
+        Classification::Exchange { final_reading, initial_reading } => vec![final_reading, initial_reading],
+        Classification::RolledOver { modulus } => vec![modulus],
+        Classification::Reset | Classification::Continued | Classification::Open => Vec::new(),
+    }
+}
+
 /// # Errors
 /// A negative figure, a range without length, or one that is not over yet.
 fn check_entry(entry: &RegisterEntry, now: Now) -> Result<(), Refusal> {
     let refuse = |zh: &str, en: &str| Err(Refusal::new(FailureKind::BadInput, zh, en));
+    match entry {
+        RegisterEntry::Reading { reading } => check_figures(&[reading.value])?,
+        RegisterEntry::Correction { consumed, .. } => check_figures(&[*consumed])?,
+        RegisterEntry::NoReading { .. } | RegisterEntry::NoCorrection { .. } => {}
+    }
     match entry {
         RegisterEntry::Reading { reading } if reading.value.is_sign_negative() => {
             refuse("读数不能为负", "a reading is not negative")

@@ -331,6 +331,9 @@ fn demand_part(settings: &DemandSettings, findings: &mut Vec<FileFinding>) -> De
             ));
         }
     }
+    if settings.months > 24 {
+        findings.push(FileFinding::error(&["demand", "months"], "a mean of more than 24 months", "months = 12"));
+    }
     let decimal = |value: f64| Decimal::try_from(value).unwrap_or_default();
     let floor_kw = decimal(settings.floor_kw);
     let basis = match settings.basis {

@@ -10,6 +10,7 @@ use rust_decimal::Decimal;
 use crate::energy::calendar::grid_ms;
 use crate::energy::consumption::{Consumption, MeteredPart};
 use crate::energy::decision::Decisions;
+use crate::energy::entry::EntryVersion;
 use crate::energy::interval::IntervalQuality;
 use crate::energy::metering::{Meter, MeteringPlan, MeteringPoint, MeteringSource, Subject};
 use crate::energy::profile::Profile;
@@ -17,9 +18,12 @@ use crate::energy::room::MeteringRecords;
 use crate::energy::summary::Summary;
 use crate::ledger::error::LedgerError;
 use crate::ledger::{Ledger, Series};
-use crate::model::metering::{ClosedFigure, RegisterReading, TimeRange};
+use crate::model::metering::{ClosedFigure, RegisterEntry, RegisterReading, TimeRange};
 use crate::model::point::Encoding;
 use crate::model::time::UnixMillis;
+
+/// How far readings beside an entered one are looked for.
+pub const AROUND_MS: i64 = 400 * 86_400_000;
 
 /// The ledger with everything that figures depend on.
 pub struct LedgerQuery {
@@ -119,13 +123,38 @@ impl LedgerQuery {
     /// The file cannot be read.
     pub fn profile(&self, register: &str, range: TimeRange) -> Result<Profile, LedgerError> {
         let none = Decisions::default();
-        let decisions = self.decisions.get(register).unwrap_or(&none);
-        let grid = grid_ms(self.minutes);
+        self.profile_of(register, range, self.decisions.get(register).unwrap_or(&none))
+    }
+
+    fn profile_of(&self, register: &str, range: TimeRange, decisions: &Decisions) -> Result<Profile, LedgerError> {
+        let (grid, range) = (grid_ms(self.minutes), decisions.entries.with_corrections(range));
         match self.series.get(register) {
             Some(series) => self.ledger.profile(series.id, (range.from, range.to), decisions, grid),
             // Nothing but people's readings, or nothing at all.
             None => Ok(Profile::new(&[], &[], decisions, grid)),
         }
+    }
+
+    /// From the reading before a moment to the one after.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn around(&self, register: &str, at: UnixMillis) -> Result<TimeRange, LedgerError> {
+        let range = TimeRange { from: UnixMillis(at.0 - AROUND_MS), to: UnixMillis(at.0.saturating_add(AROUND_MS)) };
+        let (before, after) = self.profile(register, range)?.neighbours(at);
+        Ok(TimeRange { from: before.unwrap_or(at), to: after.unwrap_or(at) })
+    }
+
+    /// The same as if something more had been entered.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn profile_with(&self, register: &str, range: TimeRange, entry: RegisterEntry) -> Result<Profile, LedgerError> {
+        let mut versions = self.records.entries.get(register).cloned().unwrap_or_default();
+        let (actor, via, reason) = (String::new(), String::new(), String::new());
+        versions.push(EntryVersion { entry, actor, via, reason, at: range.to });
+        let decisions = self.decisions.get(register).cloned().unwrap_or_default().with_entries(&versions);
+        self.profile_of(register, range, &decisions)
     }
 
     /// Consumption of a subject, with everything that a range needs.

@@ -103,6 +103,8 @@ pub enum MeteringOperation {
         range: TimeRange,
         /// Its figures.
         figures: Vec<ClosedFigure>,
+        /// How many versions of decisions and entries were in them: it is refused if there are more by then.
+        versions: usize,
     },
 }
 

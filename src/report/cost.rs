@@ -1,8 +1,10 @@
 //! Consumption by tariff period with what it costs, and demand: tables for comparison, never an invoice.
 
+use jiff::ToSpan as _;
 use jiff::tz::TimeZone;
 use rust_decimal::Decimal;
 
+use crate::energy::calendar::start_of;
 use crate::energy::consumption::Consumption;
 use crate::energy::cost::{DemandCost, PeriodCost, demand_cost, energy_costs, maximum_demand};
 use crate::energy::interval::IntervalQuality;
@@ -40,14 +42,14 @@ pub struct CostSubject<'a> {
     pub own: Vec<(TariffPeriod, Consumption)>,
 }
 
-/// Costs of each month, or part of one, in a range: a row for each period and price, one for demand, one for the total.
-pub fn costs(subject: &CostSubject<'_>, range: TimeRange, (minutes, zone): (u32, &TimeZone)) -> Vec<Vec<Cell>> {
+/// Costs of each month, or part of one, in a range (`has_demand`: with the charge for demand, which belongs to a month): a row for each period and price, one for demand, one for the total.
+pub fn costs(subject: &CostSubject<'_>, range: TimeRange, grid: (u32, &TimeZone), has_demand: bool) -> Vec<Vec<Cell>> {
     let mut rows = Vec::new();
     for (i, contract) in subject.contracts.iter().enumerate() {
         let next = subject.contracts.get(i + 1).map_or(range.to, |next| next.from.min(range.to));
         let of_contract = TimeRange { from: range.from.max(contract.from), to: next };
-        for month in months(of_contract, zone) {
-            rows.extend(of_month(subject, contract, month, (minutes, zone)));
+        for month in months(of_contract, grid.1) {
+            rows.extend(of_month(subject, contract, month, grid, has_demand));
         }
     }
     rows
@@ -76,6 +78,7 @@ fn of_month(
     contract: &Contract,
     month: TimeRange,
     (minutes, zone): (u32, &TimeZone),
+    has_demand: bool,
 ) -> Vec<Vec<Cell>> {
     let about = (subject, contract, month);
     let periods = energy_costs(subject.consumption, contract, month, zone);
@@ -83,7 +86,8 @@ fn of_month(
     let mut rows = Vec::new();
     for period in &periods {
         total += period.cost.unwrap_or_default();
-        let [own, difference] = own_register(subject, period, month);
+        let is_only = periods.iter().filter(|other| other.period == period.period).count() == 1;
+        let [own, difference] = own_register(subject, period, month, is_only);
         let amount = [
             Cell::number(period.consumed),
             Cell::text(subject.unit),
@@ -95,7 +99,8 @@ fn of_month(
         let word = period.period.map_or(unnamed, TariffPeriod::word);
         rows.push(line(about, word, amount, [own, difference, Cell::Empty, Cell::Empty]));
     }
-    if let Some(charge) = demand_of(subject, contract, month, (minutes, zone)) {
+    let charged = has_demand.then(|| demand_of(subject, contract, month, (minutes, zone))).flatten();
+    if let Some(charge) = charged {
         total += charge.cost;
         let charged = Cell::number(Some(charge.charged_kw.round_dp(3)));
         let (price, cost) = (Cell::number(Some(charge.price)), Cell::money(Some(charge.cost)));
@@ -122,33 +127,38 @@ fn of_month(
 }
 
 /// What the meter's own register of a period counted, and how far it is from what was computed.
-fn own_register(subject: &CostSubject<'_>, period: &PeriodCost, month: TimeRange) -> [Cell; 2] {
+fn own_register(subject: &CostSubject<'_>, period: &PeriodCost, month: TimeRange, is_only: bool) -> [Cell; 2] {
     let own = subject.own.iter().find(|(of, _)| Some(*of) == period.period);
     let counted = own.and_then(|(_, consumption)| consumption.interval(month.from, month.to).consumed);
-    let difference = counted.zip(period.consumed).map(|(own, computed)| own - computed);
+    // Two prices of one period in a month are two rows, of which the register knows the sum only.
+    let difference = counted.zip(period.consumed).filter(|_| is_only).map(|(own, computed)| own - computed);
     [Cell::number(counted), Cell::number(difference)]
 }
 
+/// What is charged for the demand of a calendar month; nothing for a time that begins within one. `range` begins with the month, and may
+/// end before it does: the month still runs, or another contract follows.
 fn demand_of(
     subject: &CostSubject<'_>,
     contract: &Contract,
-    month: TimeRange,
+    range: TimeRange,
     (minutes, zone): (u32, &TimeZone),
 ) -> Option<DemandCost> {
-    let first = jiff::Timestamp::from_millisecond(month.from.0).ok()?.to_zoned(zone.clone());
-    let part = contract.tariff.at(first.date())?.demand.clone()?;
+    let first = jiff::Timestamp::from_millisecond(range.from.0).ok()?.to_zoned(zone.clone()).date();
+    let part = contract.tariff.at(first)?.demand.clone()?;
     let price = part.price.or(contract.demand_price)?;
-    let before = match part.basis {
+    let count = match part.basis {
         DemandBasis::MeanOfMonths { months, .. } => i32::from(months.max(1)),
         DemandBasis::Maximum { .. } | DemandBasis::Contract { .. } => 1,
     };
+    let start = |back: i32| start_of(first.first_of_month().checked_sub(back.months()).ok()?, zone);
+    if start(0) != Some(range.from) {
+        return None;
+    }
     let mut maxima = Vec::new();
-    let mut of = month;
-    for _ in 0..before {
-        let Some(kw) = maximum_demand(subject.consumption, of, (minutes, zone)) else { break };
+    for back in 0..count {
+        let (from, to) = start(back).zip(start(back - 1))?;
+        let Some(kw) = maximum_demand(subject.consumption, TimeRange { from, to }, (minutes, zone)) else { break };
         maxima.push(kw);
-        let Some(earlier) = crate::report::consumption::before(of, zone) else { break };
-        of = earlier;
     }
     demand_cost(contract, part.basis, price, &maxima)
 }

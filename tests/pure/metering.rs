@@ -9,8 +9,15 @@ use plantroom::energy::decision::Decisions;
 use plantroom::energy::entry::EntryVersion;
 use plantroom::energy::metering::{MeteringSource, Subject};
 use plantroom::energy::profile::Profile;
-use plantroom::model::metering::{RegisterEntry, RegisterReading, TimeRange};
-use plantroom::model::time::UnixMillis;
+use plantroom::energy::room::EnergyRoom;
+use plantroom::model::actor::Actor;
+use plantroom::model::command::{Command, Operation};
+use plantroom::model::effects::Effects;
+use plantroom::model::metering::{
+    ClosedFigure, MeteringCommand, MeteringOperation, RegisterEntry, RegisterReading, TimeRange,
+};
+use plantroom::model::room::{Board, Input, Room as _, Start};
+use plantroom::model::time::{MonotonicMillis, Now, UnixMillis};
 use plantroom::report::consumption::{Grouping, groups};
 use rust_decimal::Decimal;
 
@@ -310,8 +317,8 @@ fn groups_count_each_kilowatt_hour_once() {
     };
     // 100 of the incomer are 30 of lifts, 20 of pumps and 50 of which nobody says anything.
     assert_eq!(words(false), ["other: 50 measured", "lifts: 30 measured", "pumps: 20 measured"]);
-    // A meter that is not read makes its group missing, and the rest partial; nothing is 0.
-    assert_eq!(words(true), ["other: 70 partial", "lifts: 30 measured", "pumps: - missing"]);
+    // A meter that is not read makes its group missing, and what is left of the main meter; nothing is 0.
+    assert_eq!(words(true), ["other: - missing", "lifts: 30 measured", "pumps: - missing"]);
 }
 
 #[test]
@@ -351,4 +358,90 @@ fn contracts_that_cannot_be() {
         said,
         "a.toml:3:10: error: the tariff `guangdong-2021` has factors, and no base price\n  hint: base_price = \"0.6213\""
     );
+}
+
+#[test]
+fn what_a_later_entry_does_not_say_is_that_of_the_one_before() {
+    let table = "point,register,from,ct,pt,readings\n\
+        a,m1.energy_import_kwh,,400/5,10000/100,secondary\n\
+        a,,2026-03-01,600/5,,\n\
+        a,,2026-04-01,,,primary\n\
+        a,,2026-05-01,,,secondary\n";
+    let (said, configuration) = meters(table);
+    assert_eq!(said, "");
+    let plan = configuration.unwrap().metering;
+    let multipliers: Vec<String> = plan.points["a"].meters().iter().map(|m| m.multiplier.to_string()).collect();
+    assert_eq!(multipliers, ["8000", "12000", "1", "12000"]);
+}
+
+#[test]
+fn a_correction_is_asked_for_as_a_whole() {
+    let correction = |from, to| RegisterEntry::Correction { range: range(from, to), consumed: Decimal::ONE };
+    let of = said_of(&[correction(0, 100), correction(90, 200), correction(300, 400)]).entries;
+    // A day within the second one needs the first one too, which overlaps it; the third one has nothing to do with it.
+    assert_eq!(of.with_corrections(range(150, 160)), range(0, 200));
+    assert_eq!(of.with_corrections(range(250, 260)), range(250, 260));
+}
+
+/// The room of the engine, with what it refuses.
+fn command(
+    room: &mut EnergyRoom,
+    operation: MeteringOperation,
+    affects: TimeRange,
+    may_reopen: bool,
+    note: &str,
+) -> Option<String> {
+    let metering = MeteringCommand { operation, affects, may_reopen };
+    let actor = Actor::gateway().named("li");
+    let command = Command { actor, note: note.to_string(), operation: Operation::Metering(metering) };
+    let mut effects = Effects::default();
+    let wall = UnixMillis(1_000_000_000);
+    let now = Now { mono: MonotonicMillis(1), wall, wall_trusted: true };
+    room.step(now, Input::Command(&command), &mut Board::default(), &mut effects);
+    assert_eq!(effects.refused.is_none(), !effects.decided.keep.is_empty());
+    effects.refused.map(|refusal| refusal.text.en)
+}
+
+#[test]
+fn a_closed_month_changes_only_with_a_revision() {
+    let directory = Arc::default();
+    let (kept, now) =
+        (std::collections::BTreeMap::new(), Now { mono: MonotonicMillis(0), wall: UnixMillis(0), wall_trusted: true });
+    let start = Start { kept: &kept, directory: &directory, boot: "", now };
+    let mut room = EnergyRoom::build(&Vec::new(), start, &mut Vec::new());
+    let month = range(0, 1_000);
+    let close = |consumed: &str, versions: usize| MeteringOperation::CloseMonth {
+        month: "1970-01".to_string(),
+        range: month,
+        figures: vec![ClosedFigure {
+            point: "a".into(),
+            unit: "kWh".into(),
+            consumed: consumed.into(),
+            quality: "measured".into(),
+        }],
+        versions,
+    };
+    let correct = |value: &str| MeteringOperation::Enter {
+        register: "m.e".to_string(),
+        entry: RegisterEntry::Correction { range: range(10, 20), consumed: decimal(value) },
+    };
+    assert_eq!(
+        command(&mut room, close("5", 0), month, false, " ").unwrap(),
+        "what is said of consumption needs a reason"
+    );
+    assert_eq!(command(&mut room, close("5", 0), month, false, "done"), None);
+    assert!(command(&mut room, close("5", 0), month, false, "again").unwrap().contains("no figure has changed"));
+    let refused = command(&mut room, correct("3"), range(10, 20), false, "slip").unwrap();
+    assert_eq!(
+        refused,
+        "1970-01 is closed (revision 1); --revise changes it all the same, and it has to be closed again"
+    );
+    assert_eq!(command(&mut room, correct("3"), range(2_000, 3_000), false, "elsewhere"), None);
+    assert_eq!(command(&mut room, correct("3"), range(10, 20), true, "slip"), None);
+    // Figures that were computed before what somebody else said meanwhile are not those of the month.
+    assert!(command(&mut room, close("6", 0), month, false, "late").unwrap().contains("meanwhile"));
+    assert_eq!(command(&mut room, close("6", 2), month, false, "with the correction"), None);
+    for figure in ["79228162514264337593543950335", "-1", "0.12345678901"] {
+        assert!(command(&mut room, correct(figure), range(2_000, 3_000), false, "x").is_some(), "{figure}");
+    }
 }
