@@ -92,7 +92,8 @@ impl Question {
             return Err(CommandFailure::usage("the period ends before it begins, or has not begun"));
         }
         let subjects = select(&ledger, query)?;
-        let (range, shown_in) = (TimeRange { from: UnixMillis(from), to: UnixMillis(to) }, global.zone());
+        let range = TimeRange { from: UnixMillis(from), to: UnixMillis(to) };
+        let shown_in = if global.utc { TimeZone::UTC } else { ledger.zone.clone() };
         let contracts = settings.map(|c| Arc::clone(&c.contracts)).unwrap_or_default();
         let now = UnixMillis(now);
         Ok(Self { query: ledger, subjects, range, now, contracts, journal, shown_in, format: query.format })

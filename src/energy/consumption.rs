@@ -40,7 +40,7 @@ impl Consumption {
 
     /// Consumption between two moments. The readings of a metered interval are those of the registers, before they are multiplied.
     pub fn interval(&self, start: UnixMillis, end: UnixMillis) -> Interval {
-        let missing = Interval { start, end, consumed: None, quality: IntervalQuality::Missing, readings: None };
+        let missing = Interval::missing(start, end);
         match self {
             Consumption::Metered(parts) => {
                 let within = parts.iter().filter(|part| part.from < end && part.to > start);
@@ -52,14 +52,9 @@ impl Consumption {
                 }
                 Interval { start, end, ..whole }
             }
-            Consumption::Combined(terms) => combine(terms, missing, |a, b| a.zip(b).map(|(a, b)| a + b)),
-            Consumption::Group(terms) => {
-                // What is left of a point is not known where a part of it is not.
-                let is_rest = terms.iter().any(|(factor, _)| factor.is_sign_negative());
-                let sum = |a: Option<Decimal>, b: Option<Decimal>| a.zip(b).map(|(a, b)| a + b);
-                let whole = combine(terms, missing, |a, b| if is_rest { sum(a, b) } else { sum(a, b).or(a).or(b) });
-                let is_partial = whole.quality == IntervalQuality::Missing && whole.consumed.is_some();
-                Interval { quality: if is_partial { IntervalQuality::Partial } else { whole.quality }, ..whole }
+            Consumption::Combined(terms) | Consumption::Group(terms) => {
+                let of_term = |(factor, term): &(Decimal, Arc<Consumption>)| term.interval(start, end).times(*factor);
+                self.sum(terms.iter().map(of_term), missing)
             }
         }
     }
@@ -76,7 +71,41 @@ impl Consumption {
 
     /// Consumption between consecutive `bounds`, which rise.
     pub fn intervals(&self, bounds: &[UnixMillis]) -> Vec<Interval> {
-        bounds.windows(2).map(|pair| self.interval(pair[0], pair[1])).collect()
+        let (Some(first), Some(last)) = (bounds.first(), bounds.last()) else { return Vec::new() };
+        match self {
+            Consumption::Metered(parts) => {
+                // One meter for all of it is the usual case.
+                let whole = parts.iter().find(|part| part.from <= *first && part.to >= *last);
+                match whole {
+                    Some(part) => {
+                        let all = part.profile.intervals(bounds);
+                        all.into_iter().map(|interval| interval.times(part.multiplier)).collect()
+                    }
+                    None => bounds.windows(2).map(|pair| self.interval(pair[0], pair[1])).collect(),
+                }
+            }
+            Consumption::Combined(terms) | Consumption::Group(terms) => {
+                let of_terms: Vec<(Decimal, Vec<Interval>)> =
+                    terms.iter().map(|(factor, term)| (*factor, term.intervals(bounds))).collect();
+                let missing = |pair: &[UnixMillis]| Interval::missing(pair[0], pair[1]);
+                let at = |i: usize| of_terms.iter().map(move |(factor, intervals)| intervals[i].times(*factor));
+                bounds.windows(2).enumerate().map(|(i, pair)| self.sum(at(i), missing(pair))).collect()
+            }
+        }
+    }
+
+    /// The same time of several consumptions.
+    fn sum(&self, terms: impl Iterator<Item = Interval>, missing: Interval) -> Interval {
+        let sum = |a: Option<Decimal>, b: Option<Decimal>| a.zip(b).map(|(a, b)| a + b);
+        match self {
+            Consumption::Group(all) if !all.iter().any(|(factor, _)| factor.is_sign_negative()) => {
+                let whole = combine(terms, missing, |a, b| sum(a, b).or(a).or(b));
+                let is_partial = whole.quality == IntervalQuality::Missing && whole.consumed.is_some();
+                Interval { quality: if is_partial { IntervalQuality::Partial } else { whole.quality }, ..whole }
+            }
+            // What is left of a point is not known where a part of it is not.
+            _ => combine(terms, missing, sum),
+        }
     }
 }
 
@@ -87,6 +116,11 @@ impl MeteredPart {
 }
 
 impl Interval {
+    /// Of which nothing is known.
+    fn missing(start: UnixMillis, end: UnixMillis) -> Self {
+        Self { start, end, consumed: None, quality: IntervalQuality::Missing, readings: None }
+    }
+
     /// The same with its consumption multiplied.
     #[must_use]
     fn times(self, factor: Decimal) -> Self {
@@ -96,20 +130,18 @@ impl Interval {
     }
 }
 
-/// The same time of several consumptions. It has no readings of its own.
+/// The sum of intervals of the same time; it has no readings of its own.
 fn combine(
-    terms: &[(Decimal, Arc<Consumption>)],
+    terms: impl Iterator<Item = Interval>,
     missing: Interval,
     add: impl Fn(Option<Decimal>, Option<Decimal>) -> Option<Decimal>,
 ) -> Interval {
-    let of_term =
-        |(factor, term): &(Decimal, Arc<Consumption>)| term.interval(missing.start, missing.end).times(*factor);
     let sum = |a: Interval, b: Interval| Interval {
         consumed: add(a.consumed, b.consumed),
         quality: a.quality.max(b.quality),
         ..a
     };
-    let whole = terms.iter().map(of_term).reduce(sum).unwrap_or(missing);
+    let whole = terms.reduce(sum).unwrap_or(missing);
     Interval { readings: None, ..whole }
 }
 

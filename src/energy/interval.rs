@@ -58,17 +58,26 @@ pub struct Interval {
 impl Profile {
     /// Consumption between two moments.
     pub fn interval(&self, start: UnixMillis, end: UnixMillis) -> Interval {
+        self.between((start, self.at(start)), (end, self.at(end)))
+    }
+
+    /// Consumption between two moments, given what was counted up to them.
+    fn between(
+        &self,
+        (start, opening): (UnixMillis, Option<CountedUpTo>),
+        (end, closing): (UnixMillis, Option<CountedUpTo>),
+    ) -> Interval {
         let is_in_doubt = self.boundaries_between(start, end).0;
         let quality = if is_in_doubt { IntervalQuality::Pending } else { IntervalQuality::Missing };
         let missing = Interval { start, end, consumed: None, quality, readings: None };
         let Some((first, last)) = self.ends() else { return missing };
-        let (opening, closing) = (self.at(start), self.at(end));
         // Both ends may be near the same end of the profile: then nothing is known of what lies between.
         if (opening.is_none() && closing.is_none() && (first.at >= end || last.at <= start)) || end <= start {
             return missing;
         }
         let is_partial = opening.is_none() || closing.is_none();
-        let (Some(opening), Some(closing)) = (self.at_or_end(start), self.at_or_end(end)) else { return missing };
+        let ends = opening.or_else(|| self.end_near(start)).zip(closing.or_else(|| self.end_near(end)));
+        let Some((opening, closing)) = ends else { return missing };
         // The time whose consumption is known begins and ends with readings, where there are such.
         let at = |end: &CountedUpTo, bound: UnixMillis| if end.is_reading() { end.reading.at } else { bound };
         let (from, to) = (at(&opening, start), at(&closing, end));
@@ -90,6 +99,8 @@ impl Profile {
 
     /// Consumption between consecutive `bounds`, which rise.
     pub fn intervals(&self, bounds: &[UnixMillis]) -> Vec<Interval> {
-        bounds.windows(2).map(|pair| self.interval(pair[0], pair[1])).collect()
+        let counted = self.at_each(bounds);
+        let ends: Vec<_> = bounds.iter().copied().zip(counted).collect();
+        ends.windows(2).map(|pair| self.between(pair[0], pair[1])).collect()
     }
 }

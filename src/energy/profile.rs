@@ -272,7 +272,23 @@ impl Profile {
 
     /// What was counted up to a moment; `None` before the first reading and after the last one, each by more than half a minute.
     pub fn at(&self, at: UnixMillis) -> Option<CountedUpTo> {
-        let next = self.points.partition_point(|point| point.reading.at < at);
+        self.at_before(at, self.points.partition_point(|point| point.reading.at < at))
+    }
+
+    /// What was counted up to each of `bounds`, which rise.
+    pub(super) fn at_each(&self, bounds: &[UnixMillis]) -> Vec<Option<CountedUpTo>> {
+        let mut next = bounds.first().map_or(0, |first| self.points.partition_point(|point| point.reading.at < *first));
+        let mut of = |at: &UnixMillis| {
+            while self.points.get(next).is_some_and(|point| point.reading.at < *at) {
+                next += 1;
+            }
+            self.at_before(*at, next)
+        };
+        bounds.iter().map(&mut of).collect()
+    }
+
+    /// What was counted up to a moment, given the number of the first point from then on.
+    fn at_before(&self, at: UnixMillis, next: usize) -> Option<CountedUpTo> {
         let after = self.points.get(next);
         let before = next.checked_sub(1).and_then(|i| self.points.get(i));
         let distance = |point: &&ProfilePoint| (point.reading.at.0 - at.0).abs();
@@ -306,12 +322,15 @@ impl Profile {
 
     /// What was counted up to a moment; before the first reading, that of the first one, after the last, that of the last.
     pub(super) fn at_or_end(&self, at: UnixMillis) -> Option<CountedUpTo> {
+        self.at(at).or_else(|| self.end_near(at))
+    }
+
+    /// What was counted at the end of the profile that is nearer to a moment outside of it.
+    pub(super) fn end_near(&self, at: UnixMillis) -> Option<CountedUpTo> {
         let (first, last) = (self.points.first()?, self.points.last()?);
-        self.at(at).or_else(|| {
-            let end = if at < first.reading.at { first } else { last };
-            let counted = self.corrected(at, end.counted);
-            Some(CountedUpTo { counted, method: Method::Reading, reading: end.reading, is_entered: end.is_entered })
-        })
+        let end = if at < first.reading.at { first } else { last };
+        let counted = self.corrected(at, end.counted);
+        Some(CountedUpTo { counted, method: Method::Reading, reading: end.reading, is_entered: end.is_entered })
     }
 
     /// Whether a boundary that nobody has explained touches the time from `from` to `to`; whether one does that a person has decided.

@@ -92,7 +92,11 @@ impl Kept {
         let Some((first, last)) = profile.ends() else { return Vec::new() };
         let from = UnixMillis(first.at.0.div_euclid(900_000) * 900_000);
         let to = UnixMillis((last.at.0.div_euclid(900_000) + 1) * 900_000);
-        profile.intervals(&bounds(from, to, Step::Minutes(15), &TimeZone::UTC))
+        let grid = bounds(from, to, Step::Minutes(15), &TimeZone::UTC);
+        let all = profile.intervals(&grid);
+        // Many at once are the same as one after the other.
+        assert_eq!(all, grid.windows(2).map(|pair| profile.interval(pair[0], pair[1])).collect::<Vec<_>>());
+        all
     }
 }
 
