@@ -232,7 +232,8 @@ impl State {
         let month = energy_messages::month_of(to, zone);
         let needed = TimeRange { from: from.min(month), to };
         let consumption = query.consumption(subject, needed)?;
-        let below = query.below(subject, needed)?;
+        // Of many points below only what is asked for is in memory.
+        let below = query.below(subject, TimeRange { from, to })?;
         // Before its first reading there is nothing of it, and nothing to wait for.
         let begins = consumption.begins().unwrap_or(to);
         let is_first_look = !self.unsettled.contains_key(&subject.id);
