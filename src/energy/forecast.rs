@@ -23,6 +23,8 @@ const RATE_MS: i64 = 180_000;
 const RATE_LEAST_MS: i64 = 60_000;
 /// Distance of the readings that are remembered for it.
 const APART_MS: i64 = 10_000;
+/// How often a forecast is said at least, but for the first fifth of an interval; what is much older is stale.
+const SAID_MS: u64 = 120_000;
 /// Readings further apart tell nothing of the boundary between them.
 const GAP_MS: i64 = 300_000;
 /// A rate of more times the contract is no consumption.
@@ -62,7 +64,7 @@ impl DemandForecast {
             ..PointMeta::new(name, PointKind::Number, Retention::Telemetry, Encoding::Exact(2))
         };
         let points = vec![meta(FORECAST_POINTS[0], "kW"), meta(FORECAST_POINTS[1], "%")];
-        let stream = Stream::new(Arc::clone(&watch.device), Source::Other("forecast".into()), 10_000, points);
+        let stream = Stream::new(Arc::clone(&watch.device), Source::Other("forecast".into()), SAID_MS, points);
         Self { watch: watch.clone(), stream, running: None, recent: VecDeque::new(), said: UnixMillis(0) }
     }
 
