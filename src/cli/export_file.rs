@@ -18,6 +18,9 @@ pub const SHEET_ROWS_MAX: usize = 1_048_576;
 /// Columns of a sheet.
 pub const SHEET_COLUMNS_MAX: usize = 16_384;
 
+/// A table with more columns is not shrunk to the width of a page.
+const PRINTED_COLUMNS: usize = 24;
+
 /// A table as it stands in a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileTable {
@@ -94,8 +97,21 @@ pub fn write_workbook(path: &Path, tables: &[ReportTable], zone: &TimeZone) -> R
                 }
             }
         }
-        let last = u16::try_from(table.head.len().saturating_sub(1)).unwrap_or(u16::MAX);
-        sheet.set_column_range_width(0, last, 18)?;
+        for (column, name) in (0u16..).zip(&table.head) {
+            let first =
+                table.rows.iter().find_map(|row| row.get(usize::from(column)).filter(|cell| **cell != Cell::Empty));
+            let width = match first {
+                Some(Cell::Time(_)) => 30,
+                Some(Cell::Text(text)) => text.chars().count().max(name.chars().count()).min(40) + 2,
+                _ => name.chars().count().max(12) + 2,
+            };
+            sheet.set_column_width(column, f64::from(u32::try_from(width).unwrap_or(40)))?;
+        }
+        sheet.set_landscape();
+        sheet.set_repeat_rows(0, 0)?;
+        if table.head.len() <= PRINTED_COLUMNS {
+            sheet.set_print_fit_to_pages(1, 0);
+        }
     }
     workbook.save(path)
 }
