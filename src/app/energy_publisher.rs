@@ -22,10 +22,11 @@ use crate::app::energy_messages::{self, PublicationContext, PublishedPoint};
 use crate::app::shared::Shared;
 use crate::clock::LogLimit;
 use crate::energy::calendar::{Step, bounds, next_bound};
-use crate::energy::interval::{Interval, IntervalQuality};
+use crate::energy::interval::IntervalQuality;
 use crate::energy::metering::{MeteringPlan, MeteringSource, Subject};
 use crate::energy::register::NEAR_MS;
 use crate::energy::room::{EnergyRoom, MeteringRecords};
+use crate::energy::span::RegisterEventKind;
 use crate::ledger;
 use crate::ledger::error::LedgerError;
 use crate::ledger::query::LedgerQuery;
@@ -86,16 +87,21 @@ struct Publication {
 }
 
 /// What lives on between two looks.
+#[derive(Default)]
 struct State {
     published: Published,
     unsettled: Unsettled,
+    /// From which interval on everything is published once more, by point: what was published before the start is not remembered.
+    again_from: BTreeMap<String, i64>,
+    /// Whether something was left for the next look.
+    is_behind: bool,
     points: BTreeMap<String, PublishedPoint>,
 }
 
 /// Publishes until `stop`.
 pub async fn run(shared: Arc<Shared>, stop: CancellationToken) {
     let path = shared.process.paths.state.join(FILE);
-    let mut state = Some(State { published: read(&path), unsettled: Unsettled::new(), points: BTreeMap::new() });
+    let mut state = Some(State { published: read(&path), ..State::default() });
     let mut topics: BTreeSet<String> = BTreeSet::new();
     let mut has_more = false;
     // What is kept once the journal has committed up to a number.
@@ -166,7 +172,19 @@ fn keep(path: &Path, text: &[u8]) -> std::io::Result<()> {
 
 impl State {
     /// What is to be published; `None`: nothing is new.
+    ///
+    /// # Errors
+    /// The ledger cannot be read: everything is as it was before.
     fn look(&mut self, shared: &Shared, written_to: UnixMillis) -> Result<Option<Publication>, LedgerError> {
+        let before = (self.published.clone(), self.unsettled.clone(), self.again_from.clone());
+        let looked = self.try_look(shared, written_to);
+        if looked.is_err() {
+            (self.published, self.unsettled, self.again_from) = before;
+        }
+        looked
+    }
+
+    fn try_look(&mut self, shared: &Shared, written_to: UnixMillis) -> Result<Option<Publication>, LedgerError> {
         let configuration = shared.configuration();
         let zone = TimeZone::get(&configuration.site.time_zone).unwrap_or(TimeZone::UTC);
         let minutes = configuration.energy.interval_min;
@@ -184,7 +202,11 @@ impl State {
         let Ok(kept) = shared.store.load_state(EnergyRoom::ID) else { return Ok(None) };
         let records = MeteringRecords::read(&kept, &mut Vec::new());
         let versions = versions(&records);
-        if to.0 <= self.published.to && versions == self.published.versions && self.published.changed.is_empty() {
+        if to.0 <= self.published.to
+            && versions == self.published.versions
+            && self.published.changed.is_empty()
+            && !self.is_behind
+        {
             return Ok(None);
         }
         let path = shared.process.paths.state.join(ledger::FILE);
@@ -192,7 +214,8 @@ impl State {
         let query = LedgerQuery::open(&path, records, plan, (zone.clone(), minutes))?;
         let subjects = subjects(&query);
         if self.published.to > 0 {
-            let changed = changed(&query, &subjects, &self.published.versions)?;
+            let since = UnixMillis(self.published.to);
+            let changed = changed(&query, &subjects, &self.published.versions, since)?;
             self.published
                 .changed
                 .extend(changed.into_iter().map(|(id, range)| (id, range.from.0, range.to.0.min(to.0))));
@@ -205,24 +228,27 @@ impl State {
         let to =
             if is_past { next_bound(UnixMillis(first + at_a_time - step_ms), step, &zone).unwrap_or(to) } else { to };
         let mut publication = Publication::default();
+        self.is_behind = false;
+        let mut left = FIGURES;
         let context =
             PublicationContext { query: &query, configuration: &configuration, mono: shared.clock.mono(), to };
         for subject in &subjects {
-            self.publish(&context, subject, first, &mut publication)?;
+            self.publish(&context, subject, (first, &mut left), &mut publication)?;
         }
         self.publish_changed(&context, &subjects, &mut publication)?;
         self.published.to = to.0;
         self.published.unsettled.retain(|id, _| subjects.iter().any(|subject| subject.id == *id));
-        publication.has_more = is_past || !self.published.changed.is_empty();
+        publication.has_more = is_past || self.is_behind || !self.published.changed.is_empty();
         Ok(Some(publication))
     }
 
-    /// What was closed since `first`, what was not settled before and is another figure now, and the topic of a subject.
+    /// What was closed since `first`, what was not settled before and is another figure now, as many as are `left`, and the topic of a subject. Of
+    /// what was published before the start, everything from the first interval that was not settled is published once more.
     fn publish(
         &mut self,
         context: &PublicationContext<'_>,
         subject: &Subject,
-        first: i64,
+        (first, left): (i64, &mut i64),
         publication: &mut Publication,
     ) -> Result<(), LedgerError> {
         let (query, to) = (context.query, context.to);
@@ -236,33 +262,40 @@ impl State {
         let below = query.below(subject, TimeRange { from, to })?;
         // Before its first reading there is nothing of it, and nothing to wait for.
         let begins = consumption.begins().unwrap_or(to);
-        let is_first_look = !self.unsettled.contains_key(&subject.id);
+        let again_from = self.again_from.get(&subject.id).copied().unwrap_or(from.0);
         let seen = self.unsettled.entry(subject.id.clone()).or_default();
-        let is_new = |interval: &Interval| {
-            let figure = (interval.consumed, interval.quality);
-            let was = seen.get(&interval.start);
-            // Of what is not remembered since the start only that can have changed which is not simply measured.
-            let may_have_changed = is_first_look && interval.quality != IntervalQuality::Measured;
-            interval.end > begins && (interval.start.0 >= first || was.map_or(may_have_changed, |was| *was != figure))
-        };
-        let grid = bounds(from, to, Step::Minutes(minutes), zone);
-        let intervals: Vec<Interval> = consumption.intervals(&grid).into_iter().filter(is_new).collect();
         let point = self.points.entry(subject.id.clone()).or_insert_with(|| PublishedPoint::new(subject, minutes));
         if !point.is_of(subject, minutes) {
             *point = PublishedPoint::new(subject, minutes);
         }
-        for interval in &intervals {
+        let mut cut_at = None;
+        let grid = bounds(from, to, Step::Minutes(minutes), zone);
+        for interval in consumption.intervals(&grid).iter().filter(|interval| interval.end > begins) {
+            let (start, figure) = (interval.start.0, (interval.consumed, interval.quality));
+            if start < first {
+                if start < again_from && seen.get(&interval.start).is_none_or(|was| *was == figure) {
+                    continue;
+                }
+                if *left <= 0 {
+                    cut_at = cut_at.or(Some(start));
+                    continue;
+                }
+                *left -= 1;
+            }
             publication.readings.extend(point.readings(interval, below.as_ref(), context));
             if is_settled(interval.quality) {
                 seen.remove(&interval.start);
             } else {
-                seen.insert(interval.start, (interval.consumed, interval.quality));
+                seen.insert(interval.start, figure);
             }
         }
+        self.is_behind |= cut_at.is_some();
+        let again_from = cut_at.filter(|cut| *cut >= again_from).unwrap_or(i64::MAX);
+        self.again_from.insert(subject.id.clone(), again_from);
         let first_watched = UnixMillis(to.0 - WATCH_MS);
         seen.retain(|start, _| *start >= first_watched);
-        match seen.keys().next() {
-            Some(start) => _ = self.published.unsettled.insert(subject.id.clone(), start.0),
+        match seen.keys().next().map(|start| start.0).into_iter().chain(cut_at).min() {
+            Some(start) => _ = self.published.unsettled.insert(subject.id.clone(), start),
             None => _ = self.published.unsettled.remove(&subject.id),
         }
         publication.topics.push(point.topic(&consumption, (to, month), zone, minutes));
@@ -286,7 +319,7 @@ impl State {
             let (consumption, below) = (query.consumption(subject, range)?, query.below(subject, range)?);
             let grid = bounds(range.from, range.to, Step::Minutes(query.minutes), &query.zone);
             let Some(point) = self.points.get(&id) else { continue };
-            for interval in consumption.intervals(&grid).iter().filter(|i| i.consumed.is_some()) {
+            for interval in &consumption.intervals(&grid) {
                 publication.readings.extend(point.readings(interval, below.as_ref(), context));
                 left -= 1;
             }
@@ -322,28 +355,40 @@ fn subjects(query: &LedgerQuery) -> Vec<Subject> {
     all
 }
 
-/// The times that what people said since has changed, for each subject that depends on the register. `known`: how many versions were published.
+/// The times that what people said since has changed, and those in which a register returned since, for each subject that depends on the register.
+/// `known`: how many versions were published.
 fn changed(
     query: &LedgerQuery,
     subjects: &[Subject],
     known: &BTreeMap<String, usize>,
+    since: UnixMillis,
 ) -> Result<Vec<(String, TimeRange)>, LedgerError> {
     let mut ranges: Vec<(String, TimeRange)> = Vec::new();
     for (register, versions) in &query.records.decisions {
         for version in versions.iter().skip(known.get(register).copied().unwrap_or(0)) {
-            let (from, to) = (version.boundary.before.at, version.boundary.after.at);
-            ranges.push((register.clone(), TimeRange { from, to }));
+            let ends = (version.boundary.before, version.boundary.after);
+            ranges.push((register.clone(), query.affected_by_decision(register, ends, version.classification)?));
         }
     }
     for (register, versions) in &query.records.entries {
         let count = known.get(&format!("{register}/entries")).copied().unwrap_or(0);
         for version in versions.iter().skip(count) {
             let range = match version.entry {
-                RegisterEntry::Correction { range, .. } | RegisterEntry::NoCorrection { range } => range,
+                RegisterEntry::Correction { range, .. } | RegisterEntry::NoCorrection { range } => {
+                    query.with_corrections(register, range)
+                }
                 RegisterEntry::Reading { reading } => query.around(register, reading.at)?,
                 RegisterEntry::NoReading { at } => query.around(register, at)?,
             };
             ranges.push((register.clone(), range));
+        }
+    }
+    // An old register that came back takes away what another one had counted.
+    for series in query.all_series() {
+        for event in query.ledger().events(series.id, since, UnixMillis(i64::MAX))? {
+            if let (RegisterEventKind::Returned, Some(before)) = (event.kind, event.before) {
+                ranges.push((series.full_name(), TimeRange { from: before.at, to: event.reading.at }));
+            }
         }
     }
     let step = Step::Minutes(query.minutes);

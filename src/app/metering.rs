@@ -93,26 +93,10 @@ fn classify(query: &LedgerQuery, register: &str, span: Option<u32>, classificati
         "register": name, "span": boundary.span, "as": classification.word(), "before": boundary.before, "after": boundary.after,
         "counted": counted(&boundary, classification).map(|counted| counted.normalize().to_string()).unwrap_or_default(),
     });
-    let affects = affected_by(query, &name, &found, classification)?;
-    Ok((MeteringOperation::Classify { boundary, classification }, affects, said))
-}
-
-/// The time whose figures a classification changes.
-fn affected_by(
-    query: &LedgerQuery,
-    register: &str,
-    boundary: &SpanBoundary,
-    classification: Classification,
-) -> Result<TimeRange, AppError> {
-    let (before, after) = (boundary.before.at, boundary.after.at);
-    let range = TimeRange { from: UnixMillis(before.0 - AROUND_MS), to: after };
-    // Whatever stood above the reading behind the boundary never was the register.
-    let profile = query.profile(register, range)?;
-    let is_cut = classification == Classification::Continued || classification == Classification::Open;
-    let from = profile.last_up_to(boundary.after.value, before).filter(|_| is_cut).unwrap_or(before);
+    let affects = query.affected_by_decision(&name, (found.before, found.after), classification)?;
     // What is not proven counts from now on, all of it.
-    let to = if boundary.is_in_doubt { UnixMillis(i64::MAX) } else { after };
-    Ok(TimeRange { from: from.min(before), to })
+    let affects = if found.is_in_doubt { TimeRange { to: UnixMillis(i64::MAX), ..affects } } else { affects };
+    Ok((MeteringOperation::Classify { boundary, classification }, affects, said))
 }
 
 fn boundary(query: &LedgerQuery, series: &Series, span: Option<u32>) -> Result<SpanBoundary, AppError> {
@@ -181,7 +165,7 @@ fn around(query: &LedgerQuery, register: &str, at: UnixMillis, entry: &RegisterE
     let (previous, next) = before.neighbours(at);
     let is_clear = before.contradicting().is_empty() && after.contradicting().is_empty();
     let to = if is_clear { next.unwrap_or(at) } else { UnixMillis(i64::MAX) };
-    Ok(TimeRange { from: previous.unwrap_or(at), to })
+    Ok(query.with_corrections(register, TimeRange { from: previous.unwrap_or(at), to }))
 }
 
 fn close(query: &LedgerQuery, month: String) -> Prepared {

@@ -66,13 +66,15 @@ pub fn costs_of(question: &Question, is_daily: bool) -> Result<ReportTable, Comm
         let needed = TimeRange { from: UnixMillis(range.from.0 - LOOK_BACK_MS), to: range.to };
         let consumption = query.consumption(subject, needed).map_err(|error| failed(&error))?;
         let mut own = Vec::new();
-        for (period, register) in contracts.iter().flat_map(|contract| &contract.registers) {
+        let named =
+            contracts.iter().flat_map(|c| c.registers.iter().map(|(period, register)| (c.from, period, register)));
+        for (from, period, register) in named {
             let profile = query.profile(register, range).map_err(|error| failed(&error))?;
             let own_register = Consumption::of_register(profile);
             // It counts in the circuit of the main register.
             let multiplier =
                 subject.point.as_ref().and_then(|point| point.meter()).map_or(Decimal::ONE, |m| m.multiplier);
-            own.push((*period, Consumption::Combined(vec![(multiplier, Arc::new(own_register))])));
+            own.push((from, *period, Consumption::Combined(vec![(multiplier, Arc::new(own_register))])));
         }
         let of = CostSubject { point: &subject.id, unit: &subject.unit, contracts, consumption: &consumption, own };
         let step = if is_daily { Step::Day } else { Step::Month };

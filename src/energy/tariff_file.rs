@@ -144,7 +144,7 @@ pub struct ContractSettings {
     /// Days that slots with `only_on` ask for: `hot_day = ["2026-07-15"]`.
     #[serde(default)]
     pub days: BTreeMap<String, Vec<String>>,
-    /// The meter's own register of each period, to be compared: `peak = "incomer.energy_peak_kwh"`.
+    /// The meter's own register of each period, to be compared: `peak = "meter-main.energy_import_t1_kwh"`.
     #[serde(default)]
     pub registers: BTreeMap<TariffPeriod, String>,
 }

@@ -18,7 +18,7 @@ use crate::energy::room::MeteringRecords;
 use crate::energy::summary::Summary;
 use crate::ledger::error::LedgerError;
 use crate::ledger::{Ledger, Series};
-use crate::model::metering::{ClosedFigure, RegisterEntry, RegisterReading, TimeRange};
+use crate::model::metering::{Classification, ClosedFigure, RegisterEntry, RegisterReading, TimeRange};
 use crate::model::point::Encoding;
 use crate::model::time::UnixMillis;
 
@@ -135,14 +135,38 @@ impl LedgerQuery {
         }
     }
 
-    /// From the reading before a moment to the one after.
+    /// The time whose figures a decision about a boundary changes: the boundary, what `Continued` cuts back before it, and every correction that
+    /// overlaps these.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn affected_by_decision(
+        &self,
+        register: &str,
+        (before, after): (RegisterReading, RegisterReading),
+        classification: Classification,
+    ) -> Result<TimeRange, LedgerError> {
+        let range = TimeRange { from: UnixMillis(before.at.0 - AROUND_MS), to: after.at };
+        // Whatever stood above the reading behind the boundary never was the register.
+        let is_cut = matches!(classification, Classification::Continued | Classification::Open);
+        let cut = self.profile(register, range)?.last_up_to(after.value, before.at).filter(|_| is_cut);
+        let from = cut.unwrap_or(before.at).min(before.at);
+        Ok(self.with_corrections(register, TimeRange { from, to: after.at }))
+    }
+
+    /// A range with every correction of the register that overlaps it.
+    pub fn with_corrections(&self, register: &str, range: TimeRange) -> TimeRange {
+        self.decisions.get(register).map_or(range, |of| of.entries.with_corrections(range))
+    }
+
+    /// From the reading before a moment to the one after, with every correction that overlaps this.
     ///
     /// # Errors
     /// The file cannot be read.
     pub fn around(&self, register: &str, at: UnixMillis) -> Result<TimeRange, LedgerError> {
         let range = TimeRange { from: UnixMillis(at.0 - AROUND_MS), to: UnixMillis(at.0.saturating_add(AROUND_MS)) };
         let (before, after) = self.profile(register, range)?.neighbours(at);
-        Ok(TimeRange { from: before.unwrap_or(at), to: after.unwrap_or(at) })
+        Ok(self.with_corrections(register, TimeRange { from: before.unwrap_or(at), to: after.unwrap_or(at) }))
     }
 
     /// The same as if something more had been entered.

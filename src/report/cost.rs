@@ -10,6 +10,7 @@ use crate::energy::cost::{DemandCost, PeriodCost, demand_cost, energy_costs, max
 use crate::energy::interval::IntervalQuality;
 use crate::energy::tariff::{Contract, DemandBasis, TariffPeriod, months};
 use crate::model::metering::TimeRange;
+use crate::model::time::UnixMillis;
 use crate::report::table::{Cell, ReportTable};
 
 /// Columns of a table of costs.
@@ -38,8 +39,8 @@ pub struct CostSubject<'a> {
     /// Its contracts, in order of their dates.
     pub contracts: Vec<&'a Contract>,
     pub consumption: &'a Consumption,
-    /// Consumption by the meter's own register of each period, where it has them.
-    pub own: Vec<(TariffPeriod, Consumption)>,
+    /// Consumption by the meter's own register of each period, where it has them, with the date of the contract that names it.
+    pub own: Vec<(UnixMillis, TariffPeriod, Consumption)>,
 }
 
 /// Costs of each month, or part of one, in a range (`has_demand`: with the charge for demand, which belongs to a month): a row for each period and price, one for demand, one for the total.
@@ -87,7 +88,7 @@ fn of_month(
     for period in &periods {
         total += period.cost.unwrap_or_default();
         let is_only = periods.iter().filter(|other| other.period == period.period).count() == 1;
-        let [own, difference] = own_register(subject, period, month, is_only);
+        let [own, difference] = own_register(subject, contract, period, (month, is_only));
         let amount = [
             Cell::number(period.consumed),
             Cell::text(subject.unit),
@@ -99,15 +100,17 @@ fn of_month(
         let word = period.period.map_or(unnamed, TariffPeriod::word);
         rows.push(line(about, word, amount, [own, difference, Cell::Empty, Cell::Empty]));
     }
-    let charged = has_demand.then(|| demand_of(subject, contract, month, (minutes, zone))).flatten();
-    if let Some(charge) = charged {
+    let due = demand_due(contract, month, zone).filter(|_| has_demand);
+    let charged = due.and_then(|due| demand_of(subject, contract, due, (month, minutes, zone)));
+    if let Some(charge) = &charged {
         total += charge.cost;
         let charged = Cell::number(Some(charge.charged_kw.round_dp(3)));
         let (price, cost) = (Cell::number(Some(charge.price)), Cell::money(Some(charge.cost)));
         rows.push(line(about, "demand", [charged, Cell::text("kW"), Cell::Empty, price, cost], NOTHING));
     }
     // A sum of which a part is not known is none.
-    let is_known = !periods.is_empty() && periods.iter().all(|period| period.cost.is_some());
+    let is_demand_known = due.is_none() || charged.is_some();
+    let is_known = is_demand_known && !periods.is_empty() && periods.iter().all(|period| period.cost.is_some());
     let consumed = periods.iter().map(|period| period.consumed).collect::<Option<Vec<_>>>();
     let worst = periods.iter().map(|period| period.quality).max();
     let maximum = maximum_demand(subject.consumption, month, (minutes, zone));
@@ -127,40 +130,49 @@ fn of_month(
 }
 
 /// What the meter's own register of a period counted, and how far it is from what was computed.
-fn own_register(subject: &CostSubject<'_>, period: &PeriodCost, month: TimeRange, is_only: bool) -> [Cell; 2] {
-    let own = subject.own.iter().find(|(of, _)| Some(*of) == period.period);
-    let counted = own.and_then(|(_, consumption)| consumption.interval(month.from, month.to).consumed);
+fn own_register(
+    subject: &CostSubject<'_>,
+    contract: &Contract,
+    period: &PeriodCost,
+    (month, is_only): (TimeRange, bool),
+) -> [Cell; 2] {
+    let is_meant = |from: UnixMillis, of: TariffPeriod| from == contract.from && Some(of) == period.period;
+    let own = subject.own.iter().find(|(from, of, _)| is_meant(*from, *of));
+    let counted = own.and_then(|(_, _, consumption)| consumption.interval(month.from, month.to).consumed);
     // Two prices of one period in a month are two rows, of which the register knows the sum only.
     let difference = counted.zip(period.consumed).filter(|_| is_only).map(|(own, computed)| own - computed);
     [Cell::number(counted), Cell::number(difference)]
 }
 
-/// What is charged for the demand of a calendar month; nothing for a time that begins within one. `range` begins with the month, and may
-/// end before it does: the month still runs, or another contract follows.
-fn demand_of(
-    subject: &CostSubject<'_>,
-    contract: &Contract,
-    range: TimeRange,
-    (minutes, zone): (u32, &TimeZone),
-) -> Option<DemandCost> {
+/// Basis and price of a charge for demand that is due in a calendar month; none for a time that begins within one. `range` begins with the month,
+/// and may end before it does: the month still runs, or another contract follows.
+fn demand_due(contract: &Contract, range: TimeRange, zone: &TimeZone) -> Option<(DemandBasis, Decimal)> {
     let first = jiff::Timestamp::from_millisecond(range.from.0).ok()?.to_zoned(zone.clone()).date();
     let part = contract.tariff.at(first)?.demand.clone()?;
     let price = part.price.or(contract.demand_price)?;
-    let count = match part.basis {
+    (start_of(first.first_of_month(), zone) == Some(range.from)).then_some((part.basis, price))
+}
+
+/// What is charged; `None`: the maximum of the month is not known.
+fn demand_of(
+    subject: &CostSubject<'_>,
+    contract: &Contract,
+    (basis, price): (DemandBasis, Decimal),
+    (range, minutes, zone): (TimeRange, u32, &TimeZone),
+) -> Option<DemandCost> {
+    let first = jiff::Timestamp::from_millisecond(range.from.0).ok()?.to_zoned(zone.clone()).date();
+    let count = match basis {
         DemandBasis::MeanOfMonths { months, .. } => i32::from(months.max(1)),
         DemandBasis::Maximum { .. } | DemandBasis::Contract { .. } => 1,
     };
     let start = |back: i32| start_of(first.first_of_month().checked_sub(back.months()).ok()?, zone);
-    if start(0) != Some(range.from) {
-        return None;
-    }
     let mut maxima = Vec::new();
     for back in 0..count {
         let (from, to) = start(back).zip(start(back - 1))?;
         let Some(kw) = maximum_demand(subject.consumption, TimeRange { from, to }, (minutes, zone)) else { break };
         maxima.push(kw);
     }
-    demand_cost(contract, part.basis, price, &maxima)
+    demand_cost(contract, basis, price, &maxima)
 }
 
 /// A table of such rows.
