@@ -355,7 +355,7 @@ complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_s
 complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from classify" -l span -d 'Number of the span behind the boundary, as the list has it. Default: the only one that nobody has explained' -r
 complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from classify" -l exchange -d 'Another meter: the final reading of the old one and the initial reading of the new one' -r
 complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from classify" -l rolled-over -d 'It reached this value and went on from 0' -r
-complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from classify" -l note -d 'Why; it stays with the figure' -r
+complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from classify" -l note -d 'Why, or by whom it was read; it stays with the figure' -r
 complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from classify" -l format -d 'Form of the output' -r -f -a "table\t'Columns of text, for people to read'
 json\t'JSON, for programs to parse'
 csv\t'Comma-separated values, as spreadsheets read them'"
@@ -383,7 +383,7 @@ complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_s
 complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from reading" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from correct" -l from -d 'From: 2026-11-27T10:15, in the site\'s time zone' -r
 complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from correct" -l to -d 'To: the same' -r
-complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from correct" -l note -d 'Why; it stays with the figure' -r
+complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from correct" -l note -d 'Why, or by whom it was read; it stays with the figure' -r
 complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from correct" -l config -d 'Directory of the configuration. Default: `config` where that is a checkout\'s, else /etc/plantroom' -r -F
 complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from correct" -l state -d 'Directory of durable state. Default: $STATE_DIRECTORY, else /var/lib/plantroom' -r -F
 complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from correct" -l log -d 'How the log is written' -r -f -a "auto\t'To journald where systemd runs us, else text to standard error'

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use rust_decimal::Decimal;
 
 use crate::config::Configuration;
+use crate::energy::calendar::{local_date, month_start, start_of};
 use crate::energy::consumption::Consumption;
 use crate::energy::interval::{Interval, IntervalQuality};
 use crate::energy::metering::Subject;
@@ -107,7 +107,8 @@ impl PublishedPoint {
         zone: &TimeZone,
         minutes: u32,
     ) -> (String, String) {
-        let today = local_start(to, zone, |date| date).unwrap_or(month);
+        let date = local_date(UnixMillis(to.0 - 1), zone);
+        let today = date.and_then(|date| start_of(date, zone)).unwrap_or(month);
         let part = |from: UnixMillis| {
             let interval = consumption.interval(from, to);
             let consumed = interval.consumed.map_or("null".to_string(), |consumed| consumed.normalize().to_string());
@@ -137,15 +138,5 @@ fn contract_at<'a>(configuration: &'a Configuration, point: &str, at: UnixMillis
 
 /// The first moment of the month in which the moment before lies.
 pub fn month_of(to: UnixMillis, zone: &TimeZone) -> UnixMillis {
-    local_start(to, zone, jiff::civil::Date::first_of_month).unwrap_or(to)
-}
-
-/// Midnight of a day that follows from the date just before a moment.
-fn local_start(
-    to: UnixMillis,
-    zone: &TimeZone,
-    day: impl Fn(jiff::civil::Date) -> jiff::civil::Date,
-) -> Option<UnixMillis> {
-    let date = Timestamp::from_millisecond(to.0 - 1).ok()?.to_zoned(zone.clone()).date();
-    crate::energy::calendar::start_of(day(date), zone)
+    month_start(UnixMillis(to.0 - 1), 0, zone).unwrap_or(to)
 }

@@ -5,15 +5,12 @@
 //! explained) is published as it is, and again when its figure changes; so is what a person decides or corrects. A figure may be
 //! published twice: the second one has the same date and replaces the first.
 
-#![allow(clippy::disallowed_methods, reason = "files are read and written on threads that may wait")]
-
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use jiff::tz::TimeZone;
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
@@ -23,7 +20,7 @@ use crate::app::shared::Shared;
 use crate::clock::LogLimit;
 use crate::energy::calendar::{Step, bounds, next_bound};
 use crate::energy::interval::IntervalQuality;
-use crate::energy::metering::{MeteringPlan, MeteringSource, Subject};
+use crate::energy::metering::Subject;
 use crate::energy::register::NEAR_MS;
 use crate::energy::room::{EnergyRoom, MeteringRecords};
 use crate::energy::span::RegisterEventKind;
@@ -34,6 +31,7 @@ use crate::model::metering::{RegisterEntry, TimeRange};
 use crate::model::reading::Reading;
 use crate::model::room::Room as _;
 use crate::model::time::UnixMillis;
+use crate::store::small_file;
 
 /// How often it is seen whether an interval was closed.
 const TICK: Duration = Duration::from_secs(5);
@@ -101,7 +99,9 @@ struct State {
 /// Publishes until `stop`.
 pub async fn run(shared: Arc<Shared>, stop: CancellationToken) {
     let path = shared.process.paths.state.join(FILE);
-    let mut state = Some(State { published: read(&path), ..State::default() });
+    let of_path = path.clone();
+    let published = tokio::task::spawn_blocking(move || read(&of_path)).await.unwrap_or_default();
+    let mut state = Some(State { published, ..State::default() });
     let mut topics: BTreeSet<String> = BTreeSet::new();
     let mut has_more = false;
     // What is kept once the journal has committed up to a number.
@@ -113,8 +113,8 @@ pub async fn run(shared: Arc<Shared>, stop: CancellationToken) {
         }
         let written_to = UnixMillis(shared.ledger.written_to_ms.load(Ordering::Relaxed));
         if let Some((_, text)) = waiting.take_if(|(seq, _)| shared.journal.committed_seq() >= *seq) {
-            let path = shared.process.paths.state.join(FILE);
-            let _again_after_a_crash = tokio::task::spawn_blocking(move || keep(&path, &text)).await;
+            let path = path.clone();
+            let _published_again = tokio::task::spawn_blocking(move || small_file::replace(&path, &text)).await;
         }
         // What the journal has not committed stands in memory, of which there is an end.
         let uncommitted = shared.journal.newest_seq() - shared.journal.committed_seq();
@@ -160,14 +160,10 @@ pub async fn run(shared: Arc<Shared>, stop: CancellationToken) {
     }
 }
 
+/// What is kept; what cannot be read is published once more.
 fn read(path: &Path) -> Published {
-    std::fs::read(path).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default()
-}
-
-fn keep(path: &Path, text: &[u8]) -> std::io::Result<()> {
-    let new = path.with_extension("new");
-    std::fs::write(&new, text)?;
-    std::fs::rename(new, path)
+    let kept = small_file::read(path).ok().flatten();
+    kept.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default()
 }
 
 impl State {
@@ -176,25 +172,13 @@ impl State {
     /// # Errors
     /// The ledger cannot be read: everything is as it was before.
     fn look(&mut self, shared: &Shared, written_to: UnixMillis) -> Result<Option<Publication>, LedgerError> {
-        let before = (self.published.clone(), self.unsettled.clone(), self.again_from.clone());
-        let looked = self.try_look(shared, written_to);
-        if looked.is_err() {
-            (self.published, self.unsettled, self.again_from) = before;
-        }
-        looked
-    }
-
-    fn try_look(&mut self, shared: &Shared, written_to: UnixMillis) -> Result<Option<Publication>, LedgerError> {
         let configuration = shared.configuration();
-        let zone = TimeZone::get(&configuration.site.time_zone).unwrap_or(TimeZone::UTC);
-        let minutes = configuration.energy.interval_min;
-        let step = Step::Minutes(minutes);
+        let (zone, minutes) = (&configuration.alarms.zone, configuration.energy.interval_min);
         let step_ms = i64::from(minutes) * 60_000;
         // A reading within half a minute behind a boundary may still stand for it.
         let settled = UnixMillis(written_to.0 - NEAR_MS);
-        let Some(to) = next_bound(UnixMillis(settled.0 - step_ms), step, &zone).filter(|to| *to <= settled) else {
-            return Ok(None);
-        };
+        let last = next_bound(UnixMillis(settled.0 - step_ms), Step::Minutes(minutes), zone);
+        let Some(to) = last.filter(|to| *to <= settled) else { return Ok(None) };
         // A date that was wrong once does not hold up what is right.
         if self.published.to > to.0 + DATE_MS {
             self.published.to = to.0;
@@ -202,36 +186,47 @@ impl State {
         let Ok(kept) = shared.store.load_state(EnergyRoom::ID) else { return Ok(None) };
         let records = MeteringRecords::read(&kept, &mut Vec::new());
         let versions = versions(&records);
-        if to.0 <= self.published.to
-            && versions == self.published.versions
-            && self.published.changed.is_empty()
-            && !self.is_behind
-        {
+        let is_over = to.0 <= self.published.to && self.published.changed.is_empty() && !self.is_behind;
+        if is_over && versions == self.published.versions {
             return Ok(None);
         }
         let path = shared.process.paths.state.join(ledger::FILE);
         let plan = Arc::clone(&configuration.metering);
         let query = LedgerQuery::open(&path, records, plan, (zone.clone(), minutes))?;
-        let subjects = subjects(&query);
+        let mono = shared.clock.mono();
+        let context = PublicationContext { query: &query, configuration: &configuration, mono, to };
+        let before = (self.published.clone(), self.unsettled.clone(), self.again_from.clone());
+        let publication = self.publish_all(context, versions);
+        if publication.is_err() {
+            (self.published, self.unsettled, self.again_from) = before;
+        }
+        publication.map(Some)
+    }
+
+    fn publish_all(
+        &mut self,
+        context: PublicationContext<'_>,
+        versions: BTreeMap<String, usize>,
+    ) -> Result<Publication, LedgerError> {
+        let (query, newest) = (context.query, context.to);
+        let subjects = subjects(query);
+        let (step, step_ms) = (Step::Minutes(query.minutes), i64::from(query.minutes) * 60_000);
+        let count = i64::try_from(subjects.len().max(1)).unwrap_or(FIGURES);
+        let first = self.published.to.max(newest.0 - PAST_MAX / count * step_ms);
+        let at_a_time = (FIGURES / count).max(1) * step_ms;
+        let is_past = newest.0 > first + at_a_time;
+        let part = || next_bound(UnixMillis(first + at_a_time - step_ms), step, &query.zone);
+        let to = if is_past { part().unwrap_or(newest) } else { newest };
         if self.published.to > 0 {
             let since = UnixMillis(self.published.to);
-            let changed = changed(&query, &subjects, &self.published.versions, since)?;
-            self.published
-                .changed
-                .extend(changed.into_iter().map(|(id, range)| (id, range.from.0, range.to.0.min(to.0))));
+            for (id, range) in changed(query, &subjects, &self.published.versions, (since, to))? {
+                self.published.changed.push_back((id, range.from.0, range.to.0.min(to.0)));
+            }
         }
         self.published.versions = versions;
-        let count = i64::try_from(subjects.len().max(1)).unwrap_or(FIGURES);
-        let first = self.published.to.max(to.0 - PAST_MAX / count * step_ms);
-        let at_a_time = (FIGURES / count).max(1) * step_ms;
-        let is_past = to.0 > first + at_a_time;
-        let to =
-            if is_past { next_bound(UnixMillis(first + at_a_time - step_ms), step, &zone).unwrap_or(to) } else { to };
-        let mut publication = Publication::default();
         self.is_behind = false;
-        let mut left = FIGURES;
-        let context =
-            PublicationContext { query: &query, configuration: &configuration, mono: shared.clock.mono(), to };
+        let (mut publication, mut left) = (Publication::default(), FIGURES);
+        let context = PublicationContext { to, ..context };
         for subject in &subjects {
             self.publish(&context, subject, (first, &mut left), &mut publication)?;
         }
@@ -239,7 +234,7 @@ impl State {
         self.published.to = to.0;
         self.published.unsettled.retain(|id, _| subjects.iter().any(|subject| subject.id == *id));
         publication.has_more = is_past || self.is_behind || !self.published.changed.is_empty();
-        Ok(Some(publication))
+        Ok(publication)
     }
 
     /// What was closed since `first`, what was not settled before and is another figure now, as many as are `left`, and the topic of a subject. Of
@@ -355,13 +350,13 @@ fn subjects(query: &LedgerQuery) -> Vec<Subject> {
     all
 }
 
-/// The times that what people said since has changed, and those in which a register returned since, for each subject that depends on the register.
-/// `known`: how many versions were published.
+/// The times that what people said since has changed, and those in which a register returned from `since` to `to`, for each subject
+/// that depends on the register. `known`: how many versions were published.
 fn changed(
     query: &LedgerQuery,
     subjects: &[Subject],
     known: &BTreeMap<String, usize>,
-    since: UnixMillis,
+    (since, to): (UnixMillis, UnixMillis),
 ) -> Result<Vec<(String, TimeRange)>, LedgerError> {
     let mut ranges: Vec<(String, TimeRange)> = Vec::new();
     for (register, versions) in &query.records.decisions {
@@ -385,7 +380,7 @@ fn changed(
     }
     // An old register that came back takes away what another one had counted.
     for series in query.all_series() {
-        for event in query.ledger().events(series.id, since, UnixMillis(i64::MAX))? {
+        for event in query.ledger().events(series.id, since, to)? {
             if let (RegisterEventKind::Returned, Some(before)) = (event.kind, event.before) {
                 ranges.push((series.full_name(), TimeRange { from: before.at, to: event.reading.at }));
             }
@@ -399,21 +394,9 @@ fn changed(
     };
     let mut out = Vec::new();
     for (register, range) in ranges {
-        let of = subjects.iter().filter(|subject| depends(&query.plan, subject, &register));
+        let depends = |subject: &&Subject| subject.id == register || query.plan.depends_on(&subject.id, &register);
+        let of = subjects.iter().filter(depends);
         out.extend(of.map(|subject| (subject.id.clone(), aligned(range))));
     }
     Ok(out)
-}
-
-/// Whether the figures of a subject depend on a register.
-fn depends(plan: &MeteringPlan, subject: &Subject, register: &str) -> bool {
-    fn of_point(plan: &MeteringPlan, id: &str, register: &str) -> bool {
-        plan.points.get(id).is_some_and(|point| match &point.source {
-            MeteringSource::Meters(meters) => meters.iter().any(|meter| meter.register == register),
-            MeteringSource::Formula { sum, minus, .. } => {
-                sum.iter().chain(minus).any(|id| of_point(plan, id, register))
-            }
-        })
-    }
-    subject.id == register || (subject.point.is_some() && of_point(plan, &subject.id, register))
 }

@@ -1,18 +1,15 @@
 //! People say something of register readings: what they mean is looked up in the ledger, and decided and recorded by the rules.
 
-use jiff::civil::Date;
-use jiff::{ToSpan as _, tz::TimeZone};
 use serde_json::{Value, json};
 
 use crate::app::error::AppError;
 use crate::app::shared::Shared;
-use crate::energy::calendar::start_of;
+use crate::energy::calendar;
 use crate::energy::closure::MonthClosure;
 use crate::energy::decision::{Decisions, SpanBoundary, boundaries, counted};
 use crate::energy::entry::Entries;
-use crate::energy::metering::MeteringPoint;
 use crate::energy::room::{EnergyRoom, MeteringRecords};
-use crate::ledger::query::{AROUND_MS, LedgerQuery};
+use crate::ledger::query::LedgerQuery;
 use crate::ledger::{self, Series};
 use crate::model::metering::{
     Classification, MeteringCommand, MeteringOperation, RegisterBoundary, RegisterEntry, TimeRange,
@@ -61,9 +58,8 @@ pub async fn prepare(
         if let Some(why) = unreadable.first() {
             return Err(AppError::BadRequest(format!("what people said before cannot be read: {why}")));
         }
-        let zone = TimeZone::get(&configuration.site.time_zone).unwrap_or(TimeZone::UTC);
         let plan = std::sync::Arc::clone(&configuration.metering);
-        let site = (zone, configuration.energy.interval_min);
+        let site = (configuration.alarms.zone.clone(), configuration.energy.interval_min);
         let query = LedgerQuery::open(&state.join(ledger::FILE), records, plan, site)?;
         let (operation, affects, said) = match request {
             MeteringRequest::Classify { register, span, classification } => {
@@ -155,28 +151,19 @@ fn enter(query: &LedgerQuery, register: &str, entry: Value) -> Prepared {
 /// # Errors
 /// The reading contradicts others: it would count nothing, or they would.
 fn around(query: &LedgerQuery, register: &str, at: UnixMillis, entry: &RegisterEntry) -> Result<TimeRange, AppError> {
-    let range = TimeRange { from: UnixMillis(at.0 - AROUND_MS), to: UnixMillis(at.0.saturating_add(AROUND_MS)) };
-    let before = query.profile(register, range)?;
-    let after = query.profile_with(register, range, *entry)?;
+    let around = query.around(register, at)?;
+    let (before, after) = (query.profile(register, around)?, query.profile_with(register, around, *entry)?);
     if after.contradicting().len() > before.contradicting().len() {
         let text = "the reading contradicts those before and after it: a register does not fall; `plantroom energy readings` lists them";
         return Err(AppError::BadRequest(text.to_string()));
     }
-    let (previous, next) = before.neighbours(at);
     let is_clear = before.contradicting().is_empty() && after.contradicting().is_empty();
-    let to = if is_clear { next.unwrap_or(at) } else { UnixMillis(i64::MAX) };
-    Ok(query.with_corrections(register, TimeRange { from: previous.unwrap_or(at), to }))
+    Ok(if is_clear { around } else { TimeRange { to: UnixMillis(i64::MAX), ..around } })
 }
 
 fn close(query: &LedgerQuery, month: String) -> Prepared {
     let wrong = || AppError::BadRequest(format!("`{month}` is no month: 2026-10"));
-    let first =
-        Some(&month).filter(|month| month.len() == 7).and_then(|month| format!("{month}-01").parse::<Date>().ok());
-    let first = first.ok_or_else(wrong)?;
-    let next = first.checked_add(1.month()).map_err(|_| wrong())?;
-    let ends = start_of(first, &query.zone).zip(start_of(next, &query.zone));
-    let (from, to) = ends.ok_or_else(wrong)?;
-    let range = TimeRange { from, to };
+    let range = calendar::month(&month, &query.zone).ok_or_else(wrong)?;
     let figures = query.closed_figures(range)?;
     let before = query.records.closures.get(&month);
     let is_same = before.and_then(MonthClosure::in_force).is_some_and(|revision| revision.figures == figures);
@@ -199,8 +186,7 @@ fn register_of(query: &LedgerQuery, name: &str, at: Option<UnixMillis>) -> Resul
         let made = || AppError::BadRequest(format!("{name} is made of other metering points: it has no register"));
         return meter.map(|meter| meter.register.clone()).ok_or_else(made);
     }
-    let is_manual = |point: &MeteringPoint| point.meters().iter().any(|meter| meter.register == name);
-    if query.series(name).is_some() || query.plan.points.values().any(is_manual) {
+    if query.series(name).is_some() || query.plan.by_register(name).is_some() {
         return Ok(name.to_string());
     }
     let known: Vec<String> = query.subjects().into_iter().map(|subject| subject.id).collect();

@@ -2,6 +2,7 @@
 
 use rust_decimal::Decimal;
 
+use crate::cli::energy_entry::ReasonArgs;
 use crate::cli::history::format_local;
 use crate::cli::ledger::{book_now, failed, number, open_ledger};
 use crate::cli::output::Format;
@@ -33,12 +34,8 @@ pub struct ClassifyArgs {
     /// Take an earlier decision back: nobody knows.
     #[arg(long, group = "classification")]
     reopen: bool,
-    /// Why; it stays with the figure.
-    #[arg(long, default_value = "")]
-    note: String,
-    /// Change a closed month all the same: it has to be closed again.
-    #[arg(long)]
-    revise: bool,
+    #[command(flatten)]
+    reason: ReasonArgs,
     /// Form of the output.
     #[arg(long, value_enum, default_value_t)]
     format: Format,
@@ -70,7 +67,7 @@ impl ClassifyArgs {
 
 fn classify(global: &Global, args: &ClassifyArgs, register: &str, classification: Classification) -> CommandOutcome {
     let (register, classification) = (register.to_string(), serde_json::to_value(classification).unwrap_or_default());
-    let (note, may_reopen) = (args.note.clone(), args.revise);
+    let (note, may_reopen) = (args.reason.note.clone(), args.reason.revise);
     let request = ControlRequest::Classify { register, span: args.span, classification, note, may_reopen };
     let said = crate::cli::ask_for_people(global, &request, args.format)?;
     if args.format == Format::Json {
@@ -110,8 +107,9 @@ fn list_boundaries(global: &Global, args: &ClassifyArgs) -> CommandOutcome {
             let last = of.iter().rev().find(|v| v.boundary.before == boundary.before);
             let said = last.filter(|v| v.classification != Classification::Open);
             let open = if boundary.is_in_doubt { "in doubt, it may come back" } else { "waits for a person" };
-            let (was, who) =
-                said.map_or((open, String::new()), |v| (v.classification.word(), format!("{}: {}", v.actor, v.reason)));
+            let (was, who) = said.map_or((open, String::new()), |v| {
+                (v.classification.word(), format!("{}: {}", v.signature.actor, v.signature.reason))
+            });
             rows.push(vec![
                 name.clone(),
                 boundary.span.to_string(),

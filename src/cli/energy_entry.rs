@@ -14,6 +14,17 @@ use crate::model::metering::{RegisterEntry, RegisterReading, TimeRange};
 use crate::model::time::UnixMillis;
 use crate::report::table::{Cell, ReportTable};
 
+/// Why, and whether a closed month may change with it.
+#[derive(Debug, clap::Args)]
+pub struct ReasonArgs {
+    /// Why, or by whom it was read; it stays with the figure.
+    #[arg(long, default_value = "")]
+    pub note: String,
+    /// Change a closed month all the same: it has to be closed again.
+    #[arg(long)]
+    pub revise: bool,
+}
+
 /// A reading that was taken at the meter.
 #[derive(Debug, clap::Args)]
 pub struct ReadingArgs {
@@ -28,12 +39,8 @@ pub struct ReadingArgs {
     /// Take the reading of this time back.
     #[arg(long, requires = "at", conflicts_with = "value")]
     withdraw: bool,
-    /// Why, or by whom it was read; it stays with the figure.
-    #[arg(long, default_value = "")]
-    note: String,
-    /// Change a closed month all the same: it has to be closed again.
-    #[arg(long)]
-    revise: bool,
+    #[command(flatten)]
+    reason: ReasonArgs,
 }
 
 /// What was really consumed.
@@ -53,12 +60,8 @@ pub struct CorrectArgs {
     /// Take the correction of this time back.
     #[arg(long, conflicts_with = "consumed")]
     withdraw: bool,
-    /// Why; it stays with the figure.
-    #[arg(long, default_value = "")]
-    note: String,
-    /// Change a closed month all the same: it has to be closed again.
-    #[arg(long)]
-    revise: bool,
+    #[command(flatten)]
+    reason: ReasonArgs,
 }
 
 /// A month that is closed.
@@ -89,7 +92,7 @@ pub fn reading(global: &Global, args: &ReadingArgs) -> CommandOutcome {
         Some(value) => RegisterEntry::Reading { reading: RegisterReading { at, value } },
         None => RegisterEntry::NoReading { at },
     };
-    enter(global, &args.register, &entry, (&args.note, args.revise))
+    enter(global, &args.register, &entry, &args.reason)
 }
 
 pub fn correct(global: &Global, args: &CorrectArgs) -> CommandOutcome {
@@ -98,11 +101,11 @@ pub fn correct(global: &Global, args: &CorrectArgs) -> CommandOutcome {
         Some(consumed) => RegisterEntry::Correction { range, consumed },
         None => RegisterEntry::NoCorrection { range },
     };
-    enter(global, &args.register, &entry, (&args.note, args.revise))
+    enter(global, &args.register, &entry, &args.reason)
 }
 
-fn enter(global: &Global, register: &str, entry: &RegisterEntry, (note, may_reopen): (&str, bool)) -> CommandOutcome {
-    let (register, note) = (register.to_string(), note.to_string());
+fn enter(global: &Global, register: &str, entry: &RegisterEntry, reason: &ReasonArgs) -> CommandOutcome {
+    let (register, note, may_reopen) = (register.to_string(), reason.note.clone(), reason.revise);
     let entry = json!(entry);
     let said = crate::cli::send_request(global, &ControlRequest::EnterReading { register, entry, note, may_reopen })?;
     let text = |key: &str| said[key].as_str().unwrap_or_default().to_string();

@@ -13,10 +13,10 @@ use crate::cli::ledger::failed;
 use crate::cli::output::Format;
 use crate::cli::{Args as Global, CommandFailure, CommandOutcome, output};
 use crate::energy::calendar::bounds;
+use crate::energy::closure::Signature;
 use crate::energy::consumption::Consumption;
 use crate::energy::interval::IntervalQuality;
 use crate::energy::meter::EndUse;
-use crate::model::metering::TimeRange;
 use crate::model::time::UnixMillis;
 use crate::report::table::{Cell, ReportTable};
 
@@ -139,40 +139,32 @@ fn readings_at(question: &Question, grid: &[UnixMillis]) -> Result<ReportTable, 
 fn events(question: &Question) -> ReportTable {
     let records = &question.query.records;
     let mut rows: Vec<(UnixMillis, Vec<Cell>)> = Vec::new();
-    let mut add = |at: UnixMillis, subject: &str, what: &str, details: String, who: [&str; 3]| {
-        let [actor, via, reason] = who.map(Cell::text);
-        rows.push((
-            at,
-            vec![Cell::Time(at), Cell::text(subject), Cell::text(what), Cell::text(details), actor, via, reason],
-        ));
+    let mut add = |subject: &str, what: &str, details: String, signature: &Signature| {
+        let Signature { actor, via, reason, at } = signature;
+        let who = [actor, via, reason].map(Cell::text);
+        let mut row = vec![Cell::Time(*at), Cell::text(subject), Cell::text(what), Cell::text(details)];
+        row.extend(who);
+        rows.push((*at, row));
     };
     let at = |at: UnixMillis| at.local(&question.query.zone);
     for (register, versions) in &records.decisions {
         for v in versions {
             let (before, after) = (v.boundary.before, v.boundary.after);
-            let details = format!(
-                "{} at {} -> {} at {}: {} counted",
-                before.value,
-                at(before.at),
-                after.value,
-                at(after.at),
-                v.counted
-            );
-            add(v.at, register, v.classification.word(), details, [&v.actor, &v.via, &v.reason]);
+            let (left, right) = (at(before.at), at(after.at));
+            let details = format!("{} at {left} -> {} at {right}: {} counted", before.value, after.value, v.counted);
+            add(register, v.classification.word(), details, &v.signature);
         }
     }
     for (register, versions) in &records.entries {
         for v in versions {
-            let details = serde_json::to_string(&v.entry).unwrap_or_default();
-            add(v.at, register, v.entry.word(), details, [&v.actor, &v.via, &v.reason]);
+            add(register, v.entry.word(), serde_json::to_string(&v.entry).unwrap_or_default(), &v.signature);
         }
     }
     for (month, closure) in &records.closures {
         for (i, revision) in closure.revisions.iter().enumerate() {
-            let s = &revision.closed;
-            add(s.at, month, "month_closed", format!("revision {}", i + 1), [&s.actor, &s.via, &s.reason]);
-            if let Some(s) = &revision.reopened {
-                add(s.at, month, "month_reopened", format!("revision {}", i + 1), [&s.actor, &s.via, &s.reason]);
+            add(month, "month_closed", format!("revision {}", i + 1), &revision.closed);
+            if let Some(reopened) = &revision.reopened {
+                add(month, "month_reopened", format!("revision {}", i + 1), reopened);
             }
         }
     }
@@ -197,8 +189,6 @@ fn made(question: &Question, args: &ExportArgs, hash: &str) -> Result<ReportTabl
         text("by", by),
         text("from", question.range.from.local(&query.zone)),
         text("to", question.range.to.local(&query.zone)),
-        text("from_ms", question.range.from.0.to_string()),
-        text("to_ms", question.range.to.0.to_string()),
         text("time_zone", query.zone.iana_name().unwrap_or("UTC").to_string()),
         text("intervals", format!("{} minutes, named by their start, aligned to the hour of the zone", query.minutes)),
         text("rounding", "none: differences of readings; values between two readings to 6 decimals, a half away from zero; money to the cent, a half away from zero".to_string()),
@@ -277,27 +267,19 @@ pub fn verify(global: &Global, args: &VerifyArgs) -> CommandOutcome {
     let value = |key: &str| {
         made.rows.iter().find(|row| row.first().is_some_and(|k| k == key)).and_then(|row| row.get(1).cloned())
     };
-    let moment = |key: &str| value(key).and_then(|text| text.parse::<i64>().ok()).map(UnixMillis);
     let by = value("by").and_then(|by| <By as clap::ValueEnum>::from_str(&by, false).ok());
-    let (Some(from), Some(to), Some(by)) = (moment("from_ms"), moment("to_ms"), by) else {
+    let (Some(from), Some(to), Some(by)) = (value("from"), value("to"), by) else {
         return Err(CommandFailure::usage(format!("{shown} does not say how it was made"))
-            .hint("from_ms, to_ms and by of its last sheet"));
+            .hint("from, to and by of its last sheet"));
     };
     let rest: Vec<FileTable> = there.iter().filter(|table| table.name != MADE).cloned().collect();
     let is_as_written = value("sha256").is_some_and(|hash| hash == export_file::hash(&rest));
     let names: Vec<String> = value("names").unwrap_or_default().split_whitespace().map(ToString::to_string).collect();
     let unit = value("unit").filter(|unit| !unit.is_empty());
     let all = value("all").is_some_and(|all| all == "yes");
-    let query = QueryArgs {
-        names,
-        unit,
-        all,
-        period: "today".into(),
-        from: Some("2000-01-01".into()),
-        to: None,
-        format: Format::Table,
-    };
-    let question = Question::open(global, &query)?.with_range(TimeRange { from, to });
+    let query =
+        QueryArgs { names, unit, all, period: "today".into(), from: Some(from), to: Some(to), format: Format::Table };
+    let question = Question::open(global, &query)?;
     let again = tables(&question, &ExportArgs { file: args.file.clone(), query, by })?;
     let zone = &question.query.zone;
     let again: Vec<FileTable> =
@@ -318,7 +300,7 @@ pub fn verify(global: &Global, args: &VerifyArgs) -> CommandOutcome {
     } else {
         "ask for the original"
     };
-    Err(CommandFailure::usage(format!("{} cells differ from the ledger; {edited}", differences.len())).hint(since))
+    Err(CommandFailure::damaged(format!("{} cells differ from the ledger; {edited}", differences.len())).hint(since))
 }
 
 /// Cells that differ, as a spreadsheet names them.

@@ -99,11 +99,6 @@ impl Question {
         Ok(Self { query: ledger, subjects, range, now, contracts, journal, shown_in, format: query.format })
     }
 
-    /// The same question with a range that is known.
-    pub fn with_range(self, range: TimeRange) -> Self {
-        Self { range, ..self }
-    }
-
     /// A moment as it is printed.
     pub fn at(&self, at: UnixMillis) -> String {
         format_local(at.0, &self.shown_in)

@@ -9,16 +9,14 @@ use crate::cli::ledger::{failed, open_ledger};
 use crate::cli::output::Format;
 use crate::cli::{Args as Global, CommandFailure, CommandOutcome, output};
 use crate::config;
-use crate::energy::calendar::{Step, bounds};
+use crate::energy::calendar::{Step, before, bounds, year_ago};
 use crate::energy::consumption::Consumption;
 use crate::energy::interval::IntervalQuality;
 use crate::energy::meter::EndUse;
 use crate::energy::metering::{MeteringSource, Subject};
 use crate::model::metering::TimeRange;
 use crate::model::time::UnixMillis;
-use crate::report::consumption::{
-    COARSE, ConsumptionQuery, Grouping, ReportSubject, before, consumption, groups, year_ago,
-};
+use crate::report::consumption::{COARSE, ConsumptionQuery, Grouping, ReportSubject, consumption, groups};
 use crate::report::reconciliation::{
     ConsumptionByPoint, Indicator, indicator_table, load_indicators, reconciliation, specific_consumption,
 };

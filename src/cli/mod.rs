@@ -174,7 +174,7 @@ impl CommandFailure {
         Self { code: 75, ..Self::usage(error) }
     }
 
-    /// Code 65: the answer is incomplete because files are damaged.
+    /// Code 65: the answer is incomplete because files are damaged, or a file is not what it says.
     pub fn damaged(error: impl Into<String>) -> Self {
         Self { code: 65, ..Self::usage(error) }
     }

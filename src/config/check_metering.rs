@@ -59,12 +59,8 @@ pub fn check(
     }
     let meters: Vec<_> = files.meter.iter().map(|entry| &entry.value).collect();
     let areas: Vec<_> = files.area.iter().map(|entry| &entry.value).collect();
-    let (plan, findings) = plan(MeteringTables { meters: &meters, areas: &areas, registers, zone });
+    let (plan, findings) = plan(MeteringTables { meters: &meters, areas: &areas, registers, zone, is_incomplete });
     for mut finding in findings {
-        // What could not be read before is not missing.
-        if is_incomplete && finding.message.starts_with("there is no") {
-            continue;
-        }
         let number = finding.path.get(1).and_then(|number| number.parse::<usize>().ok()).unwrap_or_default();
         let table = match finding.path.first().map(String::as_str) {
             Some("area") => files.area.get(number).map(|entry| &entry.table),
@@ -87,12 +83,9 @@ pub fn contracts(
     problems: &mut Problems,
 ) -> Vec<Contract> {
     let all: Vec<_> = files.contract.iter().map(|entry| &entry.value).collect();
-    let tables = ContractTables { contracts: &all, plan, tariffs: &catalogue.tariffs, registers, zone };
+    let tables = ContractTables { contracts: &all, plan, tariffs: &catalogue.tariffs, registers, zone, is_incomplete };
     let (contracts, findings) = tariff_file::contracts(tables);
     for mut finding in findings {
-        if is_incomplete && finding.message.starts_with("there is no") {
-            continue;
-        }
         let number = finding.path.first().and_then(|number| number.parse::<usize>().ok()).unwrap_or_default();
         finding.path.drain(..1);
         if let Some(entry) = files.contract.get(number) {

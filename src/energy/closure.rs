@@ -26,7 +26,7 @@ pub struct MonthRevision {
 }
 
 /// Who did something, when and why.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Signature {
     pub actor: String,
     pub via: String,

@@ -96,15 +96,13 @@ impl Consumption {
 
     /// The same time of several consumptions.
     fn sum(&self, terms: impl Iterator<Item = Interval>, missing: Interval) -> Interval {
-        let sum = |a: Option<Decimal>, b: Option<Decimal>| a.zip(b).map(|(a, b)| a + b);
         match self {
             Consumption::Group(all) if !all.iter().any(|(factor, _)| factor.is_sign_negative()) => {
-                let whole = combine(terms, missing, |a, b| sum(a, b).or(a).or(b));
-                let is_partial = whole.quality == IntervalQuality::Missing && whole.consumed.is_some();
-                Interval { quality: if is_partial { IntervalQuality::Partial } else { whole.quality }, ..whole }
+                let whole = terms.reduce(join).unwrap_or(missing);
+                Interval { start: missing.start, end: missing.end, readings: None, ..whole }
             }
             // What is left of a point is not known where a part of it is not.
-            _ => combine(terms, missing, sum),
+            _ => combine(terms, missing),
         }
     }
 }
@@ -130,14 +128,10 @@ impl Interval {
     }
 }
 
-/// The sum of intervals of the same time; it has no readings of its own.
-fn combine(
-    terms: impl Iterator<Item = Interval>,
-    missing: Interval,
-    add: impl Fn(Option<Decimal>, Option<Decimal>) -> Option<Decimal>,
-) -> Interval {
+/// The sum of intervals of the same time, known where all of them are; it has no readings of its own.
+fn combine(terms: impl Iterator<Item = Interval>, missing: Interval) -> Interval {
     let sum = |a: Interval, b: Interval| Interval {
-        consumed: add(a.consumed, b.consumed),
+        consumed: a.consumed.zip(b.consumed).map(|(a, b)| a + b),
         quality: a.quality.max(b.quality),
         ..a
     };
@@ -145,8 +139,8 @@ fn combine(
     Interval { readings: None, ..whole }
 }
 
-/// Two intervals that follow each other as one. Where only one of them is known, the whole is known in part.
-fn join(a: Interval, b: Interval) -> Interval {
+/// The consumption of two intervals as one. Where only one of them is known, the whole is known in part.
+pub(super) fn join(a: Interval, b: Interval) -> Interval {
     let quality = match (a.consumed, b.consumed) {
         (Some(_), None) | (None, Some(_)) => IntervalQuality::Partial,
         _ => a.quality.max(b.quality),

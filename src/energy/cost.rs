@@ -8,8 +8,9 @@ use std::collections::BTreeMap;
 use jiff::tz::TimeZone;
 use rust_decimal::{Decimal, RoundingStrategy};
 
-use crate::energy::consumption::Consumption;
-use crate::energy::interval::IntervalQuality;
+use crate::energy::calendar::{local_date, month_start};
+use crate::energy::consumption::{Consumption, join};
+use crate::energy::interval::{Interval, IntervalQuality};
 use crate::energy::summary::Summary;
 use crate::energy::tariff::{Contract, DemandBasis, TariffPeriod};
 use crate::model::metering::TimeRange;
@@ -44,6 +45,17 @@ pub struct DemandCost {
     pub cost: Decimal,
 }
 
+/// The charge for demand of a time.
+#[derive(Clone, Debug, PartialEq)]
+pub enum DemandCharge {
+    /// The tariff has none, or the time begins within a month.
+    NotDue,
+    /// It is due, and no interval of the month is measured.
+    Unknown,
+    /// What is charged.
+    Charged(DemandCost),
+}
+
 /// Rounds to the cent, a half away from zero.
 pub fn to_cents(amount: Decimal) -> Decimal {
     let mut cents = amount.round_dp_with_strategy(CENTS, RoundingStrategy::MidpointAwayFromZero);
@@ -60,34 +72,26 @@ pub fn energy_costs(
 ) -> Vec<PeriodCost> {
     /// A price of its own is a row of its own; all prices of a series are one.
     type RowKey = (Option<TariffPeriod>, Option<Decimal>, bool);
-    let mut rows: BTreeMap<RowKey, (PeriodCost, Decimal)> = BTreeMap::new();
+    let mut rows: BTreeMap<RowKey, (Interval, Option<Decimal>)> = BTreeMap::new();
     for time in contract.priced_times(month, zone) {
         let interval = consumption.interval(time.range.from, time.range.to);
         let is_of_series = time.period.is_none() && time.price.is_some();
-        let price = time.price.filter(|_| !is_of_series);
-        let new =
-            PeriodCost { period: time.period, price, consumed: None, quality: IntervalQuality::Measured, cost: None };
-        let (row, exact) = rows.entry((time.period, price, is_of_series)).or_insert((new, Decimal::ZERO));
-        row.quality = row.quality.max(interval.quality);
-        row.consumed = match (row.consumed, interval.consumed) {
-            (Some(before), Some(more)) => Some(before + more),
-            (before, more) => before.or(more),
+        let key = (time.period, time.price.filter(|_| !is_of_series), is_of_series);
+        let cost = interval.consumed.zip(time.price).and_then(|(consumed, price)| consumed.checked_mul(price));
+        let row = match rows.remove(&key) {
+            Some((before, exact)) => (join(before, interval), exact.zip(cost).map(|(a, b)| a + b).or(exact).or(cost)),
+            None => (interval, cost),
         };
-        if let Some(cost) = interval.consumed.zip(time.price).and_then(|(consumed, price)| consumed.checked_mul(price))
-        {
-            *exact += cost;
-            row.cost = Some(*exact);
-        }
+        rows.insert(key, row);
     }
-    let finish = |(mut row, _): (PeriodCost, Decimal)| {
-        row.cost = row.cost.map(to_cents);
-        // A part of its times is known and a part is not.
-        if row.quality == IntervalQuality::Missing && row.consumed.is_some() {
-            row.quality = IntervalQuality::Partial;
-        }
-        row
+    let finish = |((period, price, _), (whole, exact)): (RowKey, (Interval, Option<Decimal>))| PeriodCost {
+        period,
+        price,
+        consumed: whole.consumed,
+        quality: whole.quality,
+        cost: exact.map(to_cents),
     };
-    rows.into_values().map(finish).collect()
+    rows.into_iter().map(finish).collect()
 }
 
 /// The maximum demand of a month in kilowatts: of its measured intervals.
@@ -116,4 +120,30 @@ pub fn demand_cost(contract: &Contract, basis: DemandBasis, price: Decimal, maxi
     };
     let cost = to_cents(charged.checked_mul(price)?);
     Some(DemandCost { maximum_kw: maximum, charged_kw: charged, price, cost })
+}
+
+/// What is charged for the demand of the calendar month that `month` begins with; it may end before the month does, because the month still runs or
+/// another contract follows.
+pub fn demand_charge(
+    consumption: &Consumption,
+    contract: &Contract,
+    month: TimeRange,
+    (minutes, zone): (u32, &TimeZone),
+) -> DemandCharge {
+    let start = |back: i32| month_start(month.from, back, zone);
+    let due = local_date(month.from, zone).and_then(|first| {
+        let part = contract.tariff.at(first)?.demand.as_ref()?;
+        Some((part.basis, part.price.or(contract.demand_price)?))
+    });
+    let Some((basis, price)) = due.filter(|_| start(0) == Some(month.from)) else { return DemandCharge::NotDue };
+    let count = match basis {
+        DemandBasis::MeanOfMonths { months, .. } => i32::from(months.max(1)),
+        DemandBasis::Maximum { .. } | DemandBasis::Contract { .. } => 1,
+    };
+    let maximum = |back: i32| {
+        let (from, to) = start(back).zip(start(back - 1))?;
+        maximum_demand(consumption, TimeRange { from, to }, (minutes, zone))
+    };
+    let maxima: Vec<Decimal> = (0..count).map_while(maximum).collect();
+    demand_cost(contract, basis, price, &maxima).map_or(DemandCharge::Unknown, DemandCharge::Charged)
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
+use crate::energy::closure::Signature;
 use crate::energy::entry::{Entries, EntryVersion};
 use crate::energy::span::{Link, Span, SpanState};
 use crate::model::counter::decimal_text;
@@ -22,14 +23,9 @@ pub struct DecisionVersion {
     /// What is counted across it, in the register's unit; 0 where nothing is.
     #[serde(with = "decimal_text")]
     pub counted: Decimal,
-    /// Who decided.
-    pub actor: String,
-    /// By which way.
-    pub via: String,
-    /// Why.
-    pub reason: String,
-    /// When; as the clock showed it.
-    pub at: UnixMillis,
+    /// Who decided, when and why.
+    #[serde(flatten)]
+    pub signature: Signature,
 }
 
 /// What people said of one register, in force. A boundary is known by the last reading before it: that stays the same if the ledger is made anew,

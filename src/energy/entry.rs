@@ -3,18 +3,16 @@
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
+use crate::energy::closure::Signature;
 use crate::model::metering::{RegisterEntry, RegisterReading, TimeRange};
-use crate::model::time::UnixMillis;
 
 /// What a person entered.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EntryVersion {
     pub entry: RegisterEntry,
-    pub actor: String,
-    pub via: String,
-    pub reason: String,
-    /// When; as the clock showed it.
-    pub at: UnixMillis,
+    /// Who entered it, when and why.
+    #[serde(flatten)]
+    pub signature: Signature,
 }
 
 /// A correction in force.

@@ -127,6 +127,16 @@ impl MeteringPlan {
         self.points.values().filter(move |point| point.parent.as_deref() == Some(id))
     }
 
+    /// Whether the figures of a point depend on a register.
+    pub fn depends_on(&self, id: &str, register: &str) -> bool {
+        self.points.get(id).is_some_and(|point| match &point.source {
+            MeteringSource::Meters(meters) => meters.iter().any(|meter| meter.register == register),
+            MeteringSource::Formula { sum, minus, .. } => {
+                sum.iter().chain(minus).any(|id| self.depends_on(id, register))
+            }
+        })
+    }
+
     /// How many points are upstream of a point; none of one that is made of others and is below none.
     pub fn level(&self, id: &str) -> Option<usize> {
         let point = self.points.get(id)?;

@@ -23,6 +23,8 @@ pub struct MeteringTables<'a> {
     pub areas: &'a [&'a AreaSettings],
     pub registers: &'a KnownRegisters,
     pub zone: &'a TimeZone,
+    /// Some table could not be read: what is not there may stand in it.
+    pub is_incomplete: bool,
 }
 
 /// Checks metering points. A finding's path is `meter` or `area`, the number of the entry, and the key.
@@ -78,6 +80,10 @@ impl Builder<'_> {
                 ("register", settings.register.is_some()),
                 ("ct", settings.ct.is_some()),
                 ("from", settings.from.is_some()),
+                ("serial", settings.serial.is_some()),
+                ("class", settings.class.is_some()),
+                ("pt", settings.pt.is_some()),
+                ("readings", settings.readings.is_some()),
             ];
             for (key, _) in meters_key.into_iter().filter(|(_, is_set)| *is_set) {
                 self.error(
@@ -325,7 +331,9 @@ impl Builder<'_> {
                 found.push(at(("meter", last.unwrap_or(first)), "register", what, near));
             }
         }
-        self.findings.append(&mut found);
+        if !self.tables.is_incomplete {
+            self.findings.append(&mut found);
+        }
         self.circles("parent", |point| point.parent.iter().cloned().collect());
         self.circles("sum", |point| match &point.source {
             MeteringSource::Formula { sum, minus, .. } => sum.iter().chain(minus).cloned().collect(),
@@ -370,7 +378,7 @@ impl Builder<'_> {
 
     /// A formula has the unit of its first point; parents and terms have the same unit.
     fn units(&mut self) {
-        if self.findings.iter().any(|finding| finding.severity == Severity::Error) {
+        if self.tables.is_incomplete || self.findings.iter().any(|finding| finding.severity == Severity::Error) {
             return;
         }
         let ids: Vec<String> = self.plan.points.keys().cloned().collect();

@@ -61,9 +61,7 @@ impl MeteringRecords {
         }
         out
     }
-}
 
-impl MeteringRecords {
     /// How many versions there are of what people said; it only grows.
     pub fn versions(&self) -> usize {
         self.decisions.values().map(Vec::len).sum::<usize>() + self.entries.values().map(Vec::len).sum::<usize>()
@@ -151,19 +149,17 @@ impl EnergyRoom {
         self.check_closed(metering)?;
         match &metering.operation {
             MeteringOperation::Classify { boundary, classification } => {
-                let Signature { actor, via, reason, at } = signature.clone();
                 check_figures(&figures(*classification))?;
                 let (counted, classification) = (counted(boundary, *classification)?, *classification);
                 let boundary = boundary.clone();
                 let key = boundary.register();
-                let version = DecisionVersion { boundary, classification, counted, actor, via, reason, at };
+                let version = DecisionVersion { boundary, classification, counted, signature: signature.clone() };
                 let versions = self.records.decisions.entry(key.clone()).or_default();
                 add((key.clone(), key), classification.word(), version, versions, &signature, effects)?;
             }
             MeteringOperation::Enter { register, entry } => {
                 check_entry(entry, now)?;
-                let Signature { actor, via, reason, at } = signature.clone();
-                let version = EntryVersion { entry: *entry, actor, via, reason, at };
+                let version = EntryVersion { entry: *entry, signature: signature.clone() };
                 let versions = self.records.entries.entry(register.clone()).or_default();
                 let keys = (register.clone(), format!("{register}{ENTRIES}"));
                 add(keys, entry.word(), version, versions, &signature, effects)?;

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use jiff::civil::{Date, DateTime, Weekday};
 use jiff::tz::TimeZone;
-use jiff::{Timestamp, ToSpan as _};
 use rust_decimal::Decimal;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -269,19 +269,4 @@ impl TariffVersion {
         };
         (at < ends).then_some(price)
     }
-}
-
-/// Months that lie in a range or begin in it, each cut to the range.
-pub fn months(range: TimeRange, zone: &TimeZone) -> Vec<TimeRange> {
-    let mut out = Vec::new();
-    let mut from = range.from;
-    while from < range.to {
-        let next = civil(from, zone)
-            .and_then(|local| local.date().first_of_month().checked_add(1.month()).ok())
-            .and_then(|first| first.to_zoned(zone.clone()).ok());
-        let to = next.map_or(range.to, |zoned| UnixMillis(zoned.timestamp().as_millisecond())).min(range.to);
-        out.push(TimeRange { from, to });
-        from = to;
-    }
-    out
 }

@@ -357,6 +357,8 @@ pub struct ContractTables<'a> {
     pub tariffs: &'a BTreeMap<String, Arc<Tariff>>,
     pub registers: &'a KnownRegisters,
     pub zone: &'a TimeZone,
+    /// Some table could not be read: what is not there may stand in it.
+    pub is_incomplete: bool,
 }
 
 /// Checks contracts. A finding's path is the number of the entry, and the key.
@@ -383,7 +385,8 @@ pub fn contracts(tables: ContractTables<'_>) -> (Vec<Contract>, Vec<FileFinding>
 
 fn contract(settings: &ContractSettings, tables: ContractTables<'_>, found: &mut Vec<FileFinding>) -> Option<Contract> {
     let mut error = |path: &[&str], what: String, hint: String| found.push(FileFinding::error(path, what, hint));
-    if !tables.plan.points.contains_key(&settings.point) {
+    let is_known = |is_there: bool| is_there || tables.is_incomplete;
+    if !is_known(tables.plan.points.contains_key(&settings.point)) {
         let near = did_you_mean(&settings.point, tables.plan.points.keys().map(String::as_str));
         error(&["point"], format!("there is no metering point `{}`", settings.point), near);
     }
@@ -439,7 +442,7 @@ fn contract(settings: &ContractSettings, tables: ContractTables<'_>, found: &mut
         days.insert(list.clone(), parsed.unwrap_or_default());
     }
     for (period, register) in &settings.registers {
-        if !tables.registers.contains_key(register) {
+        if !is_known(tables.registers.contains_key(register)) {
             let near = did_you_mean(register, tables.registers.keys().map(String::as_str));
             error(&["registers", period.word()], format!("there is no cumulative register `{register}`"), near);
         }

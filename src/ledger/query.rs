@@ -8,6 +8,7 @@ use jiff::tz::TimeZone;
 use rust_decimal::Decimal;
 
 use crate::energy::calendar::grid_ms;
+use crate::energy::closure::Signature;
 use crate::energy::consumption::{Consumption, MeteredPart};
 use crate::energy::decision::Decisions;
 use crate::energy::entry::EntryVersion;
@@ -15,7 +16,6 @@ use crate::energy::interval::IntervalQuality;
 use crate::energy::metering::{Meter, MeteringPlan, MeteringPoint, MeteringSource, Subject};
 use crate::energy::profile::Profile;
 use crate::energy::room::MeteringRecords;
-use crate::energy::summary::Summary;
 use crate::ledger::error::LedgerError;
 use crate::ledger::{Ledger, Series};
 use crate::model::metering::{Classification, ClosedFigure, RegisterEntry, RegisterReading, TimeRange};
@@ -23,7 +23,7 @@ use crate::model::point::Encoding;
 use crate::model::time::UnixMillis;
 
 /// How far readings beside an entered one are looked for.
-pub const AROUND_MS: i64 = 400 * 86_400_000;
+const AROUND_MS: i64 = 400 * 86_400_000;
 
 /// The ledger with everything that figures depend on.
 pub struct LedgerQuery {
@@ -175,8 +175,7 @@ impl LedgerQuery {
     /// The file cannot be read.
     pub fn profile_with(&self, register: &str, range: TimeRange, entry: RegisterEntry) -> Result<Profile, LedgerError> {
         let mut versions = self.records.entries.get(register).cloned().unwrap_or_default();
-        let (actor, via, reason) = (String::new(), String::new(), String::new());
-        versions.push(EntryVersion { entry, actor, via, reason, at: range.to });
+        versions.push(EntryVersion { entry, signature: Signature::default() });
         let decisions = self.decisions.get(register).cloned().unwrap_or_default().with_entries(&versions);
         self.profile_of(register, range, &decisions)
     }
@@ -242,14 +241,5 @@ impl LedgerQuery {
         // A register that was not read in the month and belongs to no metering point is nobody's.
         let is_missing = |figure: &ClosedFigure| figure.quality == IntervalQuality::Missing.word();
         Ok(figures.into_iter().filter(|f| !is_missing(f) || self.plan.points.contains_key(&f.point)).collect())
-    }
-
-    /// A subject's summary of a range.
-    ///
-    /// # Errors
-    /// The file cannot be read.
-    pub fn summary(&self, subject: &Subject, range: TimeRange) -> Result<Summary, LedgerError> {
-        let consumption = self.consumption(subject, range)?;
-        Ok(Summary::of(&consumption, (range.from, range.to), self.minutes, &self.zone))
     }
 }

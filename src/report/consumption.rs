@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::tz::TimeZone;
-use jiff::{Timestamp, ToSpan as _, Zoned};
 use rust_decimal::Decimal;
 
+use crate::energy::calendar::{before, year_ago};
 use crate::energy::consumption::Consumption;
 use crate::energy::interval::Interval;
 use crate::energy::meter::EndUse;
@@ -124,8 +124,7 @@ fn row(subject: &ReportSubject, range: TimeRange, query: &ConsumptionQuery<'_>) 
         Cell::text(if is_coarse { COARSE } else { "" }),
     ];
     if query.is_compared {
-        let length = TimeRange { from: range.from, to: range.to };
-        for other in [before(length, query.zone), year_ago(length, query.zone)] {
+        for other in [before(range, query.zone), year_ago(range, query.zone)] {
             let then = other.map(|other| subject.consumption.interval(other.from, other.to));
             let then = then.and_then(|interval| interval.consumed);
             let change = consumed.zip(then).and_then(|(now, then)| {
@@ -135,31 +134,6 @@ fn row(subject: &ReportSubject, range: TimeRange, query: &ConsumptionQuery<'_>) 
         }
     }
     cells
-}
-
-/// The period before one: the month before of a month, the day before of a day, else as long a time before.
-pub fn before(range: TimeRange, zone: &TimeZone) -> Option<TimeRange> {
-    let (from, to) = (zoned(range.from, zone)?, zoned(range.to, zone)?);
-    let first = [1.day(), 1.month(), 1.year()].into_iter().find_map(|span| {
-        let is_whole = from.start_of_day().ok()? == from && from.checked_add(span).ok()? == to;
-        is_whole.then(|| from.checked_sub(span).ok()).flatten()
-    });
-    let first =
-        first.map_or(UnixMillis(2 * range.from.0 - range.to.0), |zoned| UnixMillis(zoned.timestamp().as_millisecond()));
-    Some(TimeRange { from: first, to: range.from })
-}
-
-/// The same dates a year before.
-pub fn year_ago(range: TimeRange, zone: &TimeZone) -> Option<TimeRange> {
-    let earlier = |at: UnixMillis| {
-        let then = zoned(at, zone)?.checked_sub(1.year()).ok()?;
-        Some(UnixMillis(then.timestamp().as_millisecond()))
-    };
-    Some(TimeRange { from: earlier(range.from)?, to: earlier(range.to)? })
-}
-
-fn zoned(at: UnixMillis, zone: &TimeZone) -> Option<Zoned> {
-    Some(Timestamp::from_millisecond(at.0).ok()?.to_zoned(zone.clone()))
 }
 
 /// Consumption by end use or area. Each point counts in its own group, less the points below it, which count in theirs; so the groups of a unit

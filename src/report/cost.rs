@@ -1,14 +1,13 @@
 //! Consumption by tariff period with what it costs, and demand: tables for comparison, never an invoice.
 
-use jiff::ToSpan as _;
 use jiff::tz::TimeZone;
 use rust_decimal::Decimal;
 
-use crate::energy::calendar::start_of;
+use crate::energy::calendar::{Step, bounds};
 use crate::energy::consumption::Consumption;
-use crate::energy::cost::{DemandCost, PeriodCost, demand_cost, energy_costs, maximum_demand};
+use crate::energy::cost::{DemandCharge, PeriodCost, demand_charge, energy_costs, maximum_demand};
 use crate::energy::interval::IntervalQuality;
-use crate::energy::tariff::{Contract, DemandBasis, TariffPeriod, months};
+use crate::energy::tariff::{Contract, TariffPeriod};
 use crate::model::metering::TimeRange;
 use crate::model::time::UnixMillis;
 use crate::report::table::{Cell, ReportTable};
@@ -43,13 +42,15 @@ pub struct CostSubject<'a> {
     pub own: Vec<(UnixMillis, TariffPeriod, Consumption)>,
 }
 
-/// Costs of each month, or part of one, in a range (`has_demand`: with the charge for demand, which belongs to a month): a row for each period and price, one for demand, one for the total.
+/// Costs of each month, or part of one, in a range: a row for each period and price, one for demand, one for the total. `has_demand`: with the
+/// charge for demand, which belongs to a month.
 pub fn costs(subject: &CostSubject<'_>, range: TimeRange, grid: (u32, &TimeZone), has_demand: bool) -> Vec<Vec<Cell>> {
     let mut rows = Vec::new();
     for (i, contract) in subject.contracts.iter().enumerate() {
         let next = subject.contracts.get(i + 1).map_or(range.to, |next| next.from.min(range.to));
         let of_contract = TimeRange { from: range.from.max(contract.from), to: next };
-        for month in months(of_contract, grid.1) {
+        for pair in bounds(of_contract.from, of_contract.to, Step::Month, grid.1).windows(2) {
+            let month = TimeRange { from: pair[0], to: pair[1] };
             rows.extend(of_month(subject, contract, month, grid, has_demand));
         }
     }
@@ -100,17 +101,17 @@ fn of_month(
         let word = period.period.map_or(unnamed, TariffPeriod::word);
         rows.push(line(about, word, amount, [own, difference, Cell::Empty, Cell::Empty]));
     }
-    let due = demand_due(contract, month, zone).filter(|_| has_demand);
-    let charged = due.and_then(|due| demand_of(subject, contract, due, (month, minutes, zone)));
-    if let Some(charge) = &charged {
+    let charge = || demand_charge(subject.consumption, contract, month, (minutes, zone));
+    let charged = if has_demand { charge() } else { DemandCharge::NotDue };
+    if let DemandCharge::Charged(charge) = &charged {
         total += charge.cost;
         let charged = Cell::number(Some(charge.charged_kw.round_dp(3)));
         let (price, cost) = (Cell::number(Some(charge.price)), Cell::money(Some(charge.cost)));
         rows.push(line(about, "demand", [charged, Cell::text("kW"), Cell::Empty, price, cost], NOTHING));
     }
     // A sum of which a part is not known is none.
-    let is_demand_known = due.is_none() || charged.is_some();
-    let is_known = is_demand_known && !periods.is_empty() && periods.iter().all(|period| period.cost.is_some());
+    let is_period_known = |period: &PeriodCost| period.cost.is_some() && period.quality < IntervalQuality::Partial;
+    let is_known = charged != DemandCharge::Unknown && !periods.is_empty() && periods.iter().all(is_period_known);
     let consumed = periods.iter().map(|period| period.consumed).collect::<Option<Vec<_>>>();
     let worst = periods.iter().map(|period| period.quality).max();
     let maximum = maximum_demand(subject.consumption, month, (minutes, zone));
@@ -142,37 +143,6 @@ fn own_register(
     // Two prices of one period in a month are two rows, of which the register knows the sum only.
     let difference = counted.zip(period.consumed).filter(|_| is_only).map(|(own, computed)| own - computed);
     [Cell::number(counted), Cell::number(difference)]
-}
-
-/// Basis and price of a charge for demand that is due in a calendar month; none for a time that begins within one. `range` begins with the month,
-/// and may end before it does: the month still runs, or another contract follows.
-fn demand_due(contract: &Contract, range: TimeRange, zone: &TimeZone) -> Option<(DemandBasis, Decimal)> {
-    let first = jiff::Timestamp::from_millisecond(range.from.0).ok()?.to_zoned(zone.clone()).date();
-    let part = contract.tariff.at(first)?.demand.clone()?;
-    let price = part.price.or(contract.demand_price)?;
-    (start_of(first.first_of_month(), zone) == Some(range.from)).then_some((part.basis, price))
-}
-
-/// What is charged; `None`: the maximum of the month is not known.
-fn demand_of(
-    subject: &CostSubject<'_>,
-    contract: &Contract,
-    (basis, price): (DemandBasis, Decimal),
-    (range, minutes, zone): (TimeRange, u32, &TimeZone),
-) -> Option<DemandCost> {
-    let first = jiff::Timestamp::from_millisecond(range.from.0).ok()?.to_zoned(zone.clone()).date();
-    let count = match basis {
-        DemandBasis::MeanOfMonths { months, .. } => i32::from(months.max(1)),
-        DemandBasis::Maximum { .. } | DemandBasis::Contract { .. } => 1,
-    };
-    let start = |back: i32| start_of(first.first_of_month().checked_sub(back.months()).ok()?, zone);
-    let mut maxima = Vec::new();
-    for back in 0..count {
-        let (from, to) = start(back).zip(start(back - 1))?;
-        let Some(kw) = maximum_demand(subject.consumption, TimeRange { from, to }, (minutes, zone)) else { break };
-        maxima.push(kw);
-    }
-    demand_cost(contract, basis, price, &maxima)
 }
 
 /// A table of such rows.

@@ -2,6 +2,7 @@
 
 use jiff::tz::TimeZone;
 use plantroom::energy::calendar::{Step, bounds, grid_ms};
+use plantroom::energy::closure::Signature;
 use plantroom::energy::consumption::Consumption;
 use plantroom::energy::decision::{DecisionVersion, Decisions, boundaries, counted};
 use plantroom::energy::interval::{Interval, IntervalQuality};
@@ -68,18 +69,9 @@ impl Kept {
         let of = known.iter().find(|b| b.span == span).unwrap();
         let (device, point) = ("meter".to_string(), "energy_import_kwh".to_string());
         let boundary = RegisterBoundary { device, point, span, before: of.before, after: of.after };
-        let (actor, via, reason) = (String::new(), String::new(), String::new());
         let counted = counted(&boundary, classification).unwrap();
-        let at = UnixMillis(0);
-        self.profile(&Decisions::in_force(&[DecisionVersion {
-            boundary,
-            classification,
-            counted,
-            actor,
-            via,
-            reason,
-            at,
-        }]))
+        let signature = Signature::default();
+        self.profile(&Decisions::in_force(&[DecisionVersion { boundary, classification, counted, signature }]))
     }
 
     fn total(&self) -> Decimal {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use plantroom::config::doc::Texts;
 use plantroom::config::{self, Configuration};
+use plantroom::energy::closure::Signature;
 use plantroom::energy::consumption::{Consumption, MeteredPart};
 use plantroom::energy::decision::Decisions;
 use plantroom::energy::entry::EntryVersion;
@@ -186,8 +187,7 @@ fn decimal(text: &str) -> Decimal {
 }
 
 fn version(entry: RegisterEntry) -> EntryVersion {
-    let (actor, via, reason) = (String::new(), String::new(), String::new());
-    EntryVersion { entry, actor, via, reason, at: UnixMillis(0) }
+    EntryVersion { entry, signature: Signature::default() }
 }
 
 fn reading(second: i64, value: &str) -> RegisterReading {
@@ -444,4 +444,14 @@ fn a_closed_month_changes_only_with_a_revision() {
     for figure in ["79228162514264337593543950335", "-1", "0.12345678901"] {
         assert!(command(&mut room, correct(figure), range(2_000, 3_000), false, "x").is_some(), "{figure}");
     }
+}
+
+#[test]
+fn what_cannot_be_read_is_not_missing() {
+    // A unit with an error of its own: its device, register and point are not there, and nobody is told to add them.
+    let units = UNITS.replace("u1,l,1,", "u1,l,one,");
+    let table = "point,register,parent\nincomer,m1.energy_import_kwh,\nlifts,m2.energy_import_kwh,incomer\n";
+    let (said, _) =
+        load(&[("site.toml", SITE), ("units.csv", &units), ("devices.csv", DEVICES), ("meters.csv", table)]);
+    assert!(said.starts_with("units.csv:2:6: error: `address` is the text") && said.lines().count() == 1, "{said}");
 }

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use jiff::tz::TimeZone;
 use plantroom::config::builtin;
 use plantroom::config::doc::Problems;
+use plantroom::energy::closure::Signature;
 use plantroom::energy::consumption::Consumption;
-use plantroom::energy::cost::{demand_cost, energy_costs, to_cents};
+use plantroom::energy::cost::{DemandCharge, demand_charge, demand_cost, energy_costs, to_cents};
 use plantroom::energy::decision::Decisions;
 use plantroom::energy::demand::sliding_maximum;
 use plantroom::energy::entry::EntryVersion;
@@ -17,6 +18,8 @@ use plantroom::energy::tariff::{Contract, DemandBasis, Tariff, TariffPeriod};
 use plantroom::energy::tariff_file::{TariffFile, tariff};
 use plantroom::model::metering::{RegisterEntry, RegisterReading, TimeRange};
 use plantroom::model::time::UnixMillis;
+use plantroom::report::cost::{CostSubject, costs};
+use plantroom::report::table::Cell;
 use rust_decimal::Decimal;
 
 use crate::energy::Kept;
@@ -54,10 +57,7 @@ fn contract(tariff: Arc<Tariff>, base_price: &str) -> Contract {
 fn one_kilowatt(from: UnixMillis, to: UnixMillis) -> Consumption {
     let hours = Decimal::from(to.0 - from.0) / Decimal::from(3_600_000);
     let entry = |at, value| RegisterEntry::Reading { reading: RegisterReading { at, value } };
-    let version = |entry| {
-        let (actor, via, reason) = (String::new(), String::new(), String::new());
-        EntryVersion { entry, actor, via, reason, at: UnixMillis(0) }
-    };
+    let version = |entry| EntryVersion { entry, signature: Signature::default() };
     let entered = Decisions::default().with_entries(&[entry(from, Decimal::ZERO), entry(to, hours)].map(version));
     Consumption::of_register(Profile::new(&[], &[], &entered, 900_000))
 }
@@ -286,4 +286,41 @@ fn demand_in_blocks_and_in_windows_of_any_start() {
     let hourly: Vec<RegisterReading> =
         (0..5).map(|h| RegisterReading { at: UnixMillis(h * 3_600_000), value: Decimal::from(h) }).collect();
     assert_eq!(sliding_maximum(&hourly, 900_000, &profile), None);
+}
+
+#[test]
+fn a_charge_for_demand_belongs_to_a_whole_month_and_a_total_of_what_is_known_in_part_is_none() {
+    let zone = TimeZone::get("Asia/Shanghai").unwrap();
+    let text = format!(
+        "{HEAD}[[version]]\nfrom = \"2020-01-01\"\notherwise = \"flat\"\nprices = {{ flat = \"1\" }}\ndemand = {{ basis = \"maximum\", price = \"10\" }}\n"
+    );
+    let contract = contract(Arc::new(parsed(&text, &|_| None).0), "1");
+    let at = |text: &str| moment(text, &zone);
+    let (from, to) = (at("2026-03-01T00:00"), at("2026-04-01T00:00"));
+    // A kilowatt from readings at every quarter hour, as a meter gives them.
+    let mut kept = Kept::new(None, None);
+    for i in 0..=(to.0 - from.0) / 900_000 {
+        kept.read(from.0 + i * 900_000, decimal("100") + Decimal::from(i) / decimal("4"));
+    }
+    let consumption = Consumption::of_register(kept.profile(&Decisions::default()));
+    let charge = |from: &str, to: &str| {
+        demand_charge(&consumption, &contract, TimeRange { from: at(from), to: at(to) }, (15, &zone))
+    };
+    let whole = charge("2026-03-01T00:00", "2026-04-01T00:00");
+    assert!(matches!(&whole, DemandCharge::Charged(cost) if cost.cost == decimal("10.00")), "{whole:?}");
+    // Another contract follows within the month: charged once. A day, or the rest of the month, is no month.
+    assert_eq!(charge("2026-03-01T00:00", "2026-03-10T00:00"), whole);
+    assert_eq!(charge("2026-03-10T00:00", "2026-04-01T00:00"), DemandCharge::NotDue);
+    assert_eq!(charge("2026-02-01T00:00", "2026-03-01T00:00"), DemandCharge::Unknown);
+    let subject =
+        CostSubject { point: "p", unit: "kWh", contracts: vec![&contract], consumption: &consumption, own: Vec::new() };
+    let totals = |from: &str, to: &str, has_demand: bool| {
+        let rows = costs(&subject, TimeRange { from: at(from), to: at(to) }, (15, &zone), has_demand);
+        let totals = rows.into_iter().filter(|row| row[4] == Cell::Text("total".into()));
+        totals.map(|row| row[9].clone()).collect::<Vec<_>>()
+    };
+    // 744 hours at 1, and 10 for a kilowatt.
+    assert_eq!(totals("2026-03-01T00:00", "2026-04-01T00:00", true), [Cell::Number(decimal("754.00"))]);
+    assert_eq!(totals("2026-03-05T00:00", "2026-03-06T00:00", false), [Cell::Number(decimal("24.00"))]);
+    assert_eq!(totals("2026-02-27T00:00", "2026-03-02T00:00", false), [Cell::Empty, Cell::Number(decimal("24.00"))]);
 }
