@@ -130,7 +130,7 @@ impl EnergyRoom {
         effects: &mut Effects,
     ) -> Result<(), Refusal> {
         if command.note.trim().is_empty() {
-            let (zh, en) = ("请写明原因", "what is said of consumption needs a reason");
+            let (zh, en) = ("请写明原因", "what is said of consumption needs a reason (--note)");
             return Err(Refusal::new(FailureKind::BadInput, zh, en));
         }
         let signature = Signature {

@@ -427,7 +427,7 @@ fn a_closed_month_changes_only_with_a_revision() {
     };
     assert_eq!(
         command(&mut room, close("5", 0), month, false, " ").unwrap(),
-        "what is said of consumption needs a reason"
+        "what is said of consumption needs a reason (--note)"
     );
     assert_eq!(command(&mut room, close("5", 0), month, false, "done"), None);
     assert!(command(&mut room, close("5", 0), month, false, "again").unwrap().contains("no figure has changed"));
