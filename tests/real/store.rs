@@ -234,7 +234,6 @@ fn a_store_may_answer_what_it_likes() {
     the_contract("reqwest", "");
 }
 
-#[cfg(feature = "influxdb2")]
 #[test]
 fn a_store_may_answer_what_it_likes_to_the_influxdb2_crate() {
     the_contract("influxdb2", "transport = \"influxdb2\"\n");
