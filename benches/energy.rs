@@ -18,6 +18,7 @@ use std::time::Instant;
 
 use jiff::tz::TimeZone;
 use plantroom::config;
+use plantroom::energy::balance::ConsumptionByPoint;
 use plantroom::energy::calendar::grid_ms;
 use plantroom::energy::register::{Changes, Register};
 use plantroom::energy::room::MeteringRecords;
@@ -28,7 +29,7 @@ use plantroom::model::metering::{RegisterReading, TimeRange};
 use plantroom::model::point::{Encoding, PointKind, PointMeta, Retention};
 use plantroom::model::time::UnixMillis;
 use plantroom::report::consumption::{ConsumptionQuery, Grouping, consumption, groups};
-use plantroom::report::reconciliation::{ConsumptionByPoint, reconciliation};
+use plantroom::report::reconciliation::reconciliation;
 use rust_decimal::Decimal;
 
 const METERS: i64 = 200;

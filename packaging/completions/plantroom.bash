@@ -2097,7 +2097,7 @@ _plantroom() {
                     return 0
                     ;;
                 --group)
-                    COMPREPLY=($(compgen -W "point end-use area" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "point end-use area tariff" -- "${cur}"))
                     return 0
                     ;;
                 --config)

@@ -203,7 +203,8 @@ month\t'Months of the site'
 year\t'Years of the site'"
 complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from report" -l group -d 'What the rows are about' -r -f -a "point\t'Metering points, and registers that belong to none'
 end-use\t'What it is used for: lighting, lifts, pumps'
-area\t'Areas of the site, with consumption per square metre'"
+area\t'Areas of the site, with consumption per square metre'
+tariff\t'Tariff periods of the points that have a contract'"
 complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from report" -l config -d 'Directory of the configuration. Default: `config` where that is a checkout\'s, else /etc/plantroom' -r -F
 complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from report" -l state -d 'Directory of durable state. Default: $STATE_DIRECTORY, else /var/lib/plantroom' -r -F
 complete -c plantroom -n "__fish_plantroom_using_subcommand energy; and __fish_seen_subcommand_from report" -l log -d 'How the log is written' -r -f -a "auto\t'To journald where systemd runs us, else text to standard error'

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
 use crate::app::energy_messages::{self, PublicationContext, PublishedPoint};
+use crate::app::ledger_points::LedgerPoints;
 use crate::app::shared::Shared;
 use crate::clock::LogLimit;
 use crate::energy::calendar::{Step, bounds, next_bound};
@@ -78,6 +79,8 @@ type Unsettled = BTreeMap<String, BTreeMap<UnixMillis, (Option<Decimal>, Interva
 #[derive(Default)]
 struct Publication {
     readings: Vec<Reading>,
+    /// Readings that alarm rules look at too.
+    watched: Vec<Reading>,
     /// Topic and payload.
     topics: Vec<(String, String)>,
     /// Whether there is more at once.
@@ -94,6 +97,7 @@ struct State {
     /// Whether something was left for the next look.
     is_behind: bool,
     points: BTreeMap<String, PublishedPoint>,
+    ledger_points: LedgerPoints,
 }
 
 /// Publishes until `stop`.
@@ -139,6 +143,7 @@ pub async fn run(shared: Arc<Shared>, stop: CancellationToken) {
             Ok(Some(publication)) => {
                 has_more = publication.has_more;
                 publication.readings.into_iter().for_each(|reading| _ = shared.journal.append(reading));
+                publication.watched.into_iter().for_each(|reading| shared.take_in(reading));
                 let now: BTreeSet<String> = publication.topics.iter().map(|(topic, _)| topic.clone()).collect();
                 topics.difference(&now).for_each(|gone| shared.adapters.retained_topics.remove(gone));
                 topics = now;
@@ -196,7 +201,12 @@ impl State {
         let mono = shared.clock.mono();
         let context = PublicationContext { query: &query, configuration: &configuration, mono, to };
         let before = (self.published.clone(), self.unsettled.clone(), self.again_from.clone());
-        let publication = self.publish_all(context, versions);
+        let publication = self.publish_all(context, versions).and_then(|mut publication| {
+            if !publication.has_more {
+                publication.watched = self.ledger_points.readings(&query, to, shared.clock.stamp())?;
+            }
+            Ok(publication)
+        });
         if publication.is_err() {
             (self.published, self.unsettled, self.again_from) = before;
         }

@@ -20,6 +20,7 @@ pub mod error;
 pub mod file_modes;
 pub mod inbox;
 pub mod last_good;
+pub mod ledger_points;
 mod metering;
 pub mod metrics;
 pub mod ordered_queue;

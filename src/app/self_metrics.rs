@@ -92,8 +92,7 @@ pub async fn run(shared: Arc<Shared>, stop: CancellationToken) {
             let samples = figures.into_iter().map(|(_, _, s)| Some(s)).collect();
             let body = Body::Samples { samples, parts: Vec::new() };
             let reading = Reading { stream: Arc::clone(stream), at: shared.clock.stamp(), body };
-            let entry = shared.journal.append(reading);
-            shared.rules.inbox.put(entry);
+            shared.take_in(reading);
         }
         tokio::select! {
             () = stop.cancelled() => return,
@@ -139,8 +138,7 @@ fn report_stalled_buses(shared: &Shared) {
         let mappings = bus.config.units.iter().flat_map(|u| &u.groups).flat_map(|g| &g.device_mappings);
         for out in mappings {
             let (at, body) = (shared.clock.stamp(), Body::Failed(Cause::Skipped));
-            let entry = shared.journal.append(Reading { stream: Arc::clone(&out.stream), at, body });
-            shared.rules.inbox.put(entry);
+            shared.take_in(Reading { stream: Arc::clone(&out.stream), at, body });
         }
     }
 }

@@ -189,10 +189,13 @@ impl Shared {
     /// The callback of the pollers: journals a reading, then passes it to the engine.
     pub(super) fn deliver(self: &Arc<Self>) -> Deliver {
         let shared = Arc::clone(self);
-        Arc::new(move |reading: Reading| {
-            let entry = shared.journal.append(reading);
-            shared.rules.inbox.put(entry);
-        })
+        Arc::new(move |reading: Reading| shared.take_in(reading))
+    }
+
+    /// Journals a reading, then passes it to the engine.
+    pub fn take_in(&self, reading: Reading) {
+        let entry = self.journal.append(reading);
+        self.rules.inbox.put(entry);
     }
 
     /// Queues notifications for their channels; one that cannot be queued is reported as a failed delivery.

@@ -37,8 +37,7 @@ pub fn cost(global: &Global, args: &CostArgs) -> CommandOutcome {
     let question = Question::open(global, &args.query)?;
     let table = costs_of(&question, args.daily)?;
     if table.rows.is_empty() {
-        return Err(CommandFailure::usage("no metering point that is meant has a contract")
-            .hint("[[contract]] with point and tariff: docs/energy.md"));
+        return Err(no_contract());
     }
     question.print(&table);
     if question.format() == Format::Table {
@@ -47,6 +46,12 @@ pub fn cost(global: &Global, args: &CostArgs) -> CommandOutcome {
         );
     }
     Ok(())
+}
+
+/// The answer where nothing has a tariff.
+pub fn no_contract() -> CommandFailure {
+    CommandFailure::usage("no metering point that is meant has a contract")
+        .hint("[[contract]] with point and tariff: docs/energy.md")
 }
 
 /// Costs of all points that are meant and have a contract.

@@ -4,21 +4,25 @@ use std::sync::Arc;
 
 use rust_decimal::Decimal;
 
+use crate::cli::energy_cost::no_contract;
 use crate::cli::energy_question::{QueryArgs, Question, print_table};
 use crate::cli::ledger::{failed, open_ledger};
 use crate::cli::output::Format;
 use crate::cli::{Args as Global, CommandFailure, CommandOutcome, output};
 use crate::config;
+use crate::energy::balance::ConsumptionByPoint;
 use crate::energy::calendar::{Step, before, bounds, year_ago};
 use crate::energy::consumption::Consumption;
 use crate::energy::interval::IntervalQuality;
 use crate::energy::meter::EndUse;
 use crate::energy::metering::{MeteringSource, Subject};
+use crate::energy::tariff::Contract;
 use crate::model::metering::TimeRange;
 use crate::model::time::UnixMillis;
 use crate::report::consumption::{COARSE, ConsumptionQuery, Grouping, ReportSubject, consumption, groups};
+use crate::report::cost::{CostSubject, PERIOD_COLUMNS, by_period};
 use crate::report::reconciliation::{
-    ConsumptionByPoint, Indicator, indicator_table, load_indicators, reconciliation, specific_consumption,
+    Indicator, indicator_table, load_indicators, reconciliation, specific_consumption,
 };
 use crate::report::table::{Cell, ReportTable};
 
@@ -63,6 +67,8 @@ pub enum Group {
     EndUse,
     /// Areas of the site, with consumption per square metre.
     Area,
+    /// Tariff periods of the points that have a contract.
+    Tariff,
 }
 
 /// Options of `energy meters`.
@@ -117,9 +123,29 @@ pub fn report_table(
         Group::Point => question.subjects.iter().map(|s| of_subject(question, s, needed)).collect::<Result<_, _>>()?,
         Group::EndUse => grouped(question, Grouping::EndUse, needed)?,
         Group::Area => grouped(question, Grouping::Area, needed)?,
+        Group::Tariff => return tariff_table(question, &bounds),
     };
     let asked = ConsumptionQuery { bounds: &bounds, minutes: query.minutes, zone: &query.zone, is_compared };
     Ok(consumption(&subjects, &asked))
+}
+
+/// Consumption of the points that have a contract, by tariff period.
+fn tariff_table(question: &Question, bounds: &[UnixMillis]) -> Result<ReportTable, CommandFailure> {
+    let mut rows = Vec::new();
+    for subject in &question.subjects {
+        let contracts: Vec<&Contract> = question.contracts.iter().filter(|c| c.point == subject.id).collect();
+        if contracts.is_empty() {
+            continue;
+        }
+        let of = of_subject(question, subject, question.range)?;
+        let (point, unit, consumption) = (&*subject.id, &*subject.unit, &*of.consumption);
+        let of_point = CostSubject { point, unit, contracts, consumption, own: Vec::new() };
+        rows.extend(by_period((&of_point, &of.name), bounds, &question.query.zone));
+    }
+    if rows.is_empty() {
+        return Err(no_contract());
+    }
+    Ok(ReportTable::new("summary", &PERIOD_COLUMNS, rows))
 }
 
 /// The step of rows. `minutes`: length of the configured intervals.

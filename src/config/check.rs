@@ -1,6 +1,6 @@
 //! Checks that span several tables: names must be unique, references must resolve, buses must be able to carry their load.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::config::build::UnitEntry;
@@ -74,8 +74,8 @@ pub fn check(
     let contracts = Arc::new(check_metering::contracts(files, contracts, &zone, is_incomplete, problems));
     let oncall = check_oncall::check(files, &catalogue, &devices, &zone, is_incomplete, problems);
     let watches = check_metering::demand_watches(&contracts, &metering, energy.interval_min);
-    let forecast: BTreeSet<String> = watches.iter().map(|watch| watch.device.to_string()).collect();
-    let plant = CheckedPlant { devices: &devices, derive: &derive, buses: &buses, forecast: &forecast };
+    let energy_points = check_metering::energy_points(&known, &metering, &watches);
+    let plant = CheckedPlant { devices: &devices, derive: &derive, buses: &buses, energy_points: &energy_points };
     let (alarms, applies) = check_alarms::check(files, &catalogue, &plant, zone, problems);
     Some(Configuration {
         site: site?,

@@ -19,7 +19,6 @@ use crate::config::doc::Problems;
 use crate::config::plant::CheckedPlant;
 use crate::config::serde_message;
 use crate::config::{ConfiguredDevice, Files};
-use crate::energy::forecast::FORECAST_POINTS;
 use crate::model::point::GATEWAY_POINTS;
 use crate::model::problem::{FileFinding, did_you_mean};
 use crate::model::time::duration_ms;
@@ -118,9 +117,7 @@ fn subjects<'a>(plant: &CheckedPlant<'a>, vocabulary: &'a Vocabulary) -> Vec<Rul
     let device = |d: &'a ConfiguredDevice| {
         let mut points: BTreeSet<&str> = d.points.keys().map(String::as_str).collect();
         points.extend(plant.derive.iter().filter(|x| x.settings.device == *d.id).map(|x| x.settings.point.as_str()));
-        if plant.forecast.contains(&*d.id) {
-            points.extend(FORECAST_POINTS);
-        }
+        points.extend(plant.energy_points.get(&*d.id).into_iter().flatten());
         RuleSubject {
             id: &d.id,
             class: &d.class,

@@ -1,6 +1,6 @@
 //! Checks metering points, meters and areas.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use jiff::tz::TimeZone;
@@ -12,7 +12,9 @@ use crate::config::doc::Problems;
 use crate::config::registers::RegisterLimitsByPoint;
 use crate::config::tables::Files;
 use crate::derive::DerivedDefinition;
-use crate::energy::forecast::DemandWatch;
+use crate::energy::balance::BALANCE_POINT;
+use crate::energy::decision::UNEXPLAINED_POINT;
+use crate::energy::forecast::{DemandWatch, FORECAST_POINTS};
 use crate::energy::metering::{KnownRegister, KnownRegisters, MeteringPlan, MeteringPoint};
 use crate::energy::metering_check::{MeteringTables, plan};
 use crate::energy::tariff::Contract;
@@ -35,6 +37,27 @@ pub fn known_registers(
         Some((format!("{device}.{point}"), KnownRegister { unit, zh: of.zh.clone(), en: of.en.clone() }))
     };
     of_devices.chain(derived).filter_map(known).collect()
+}
+
+/// Points that devices have because of their registers: boundaries that wait for a person, the balance of main meters, forecasts of demand.
+pub fn energy_points(
+    registers: &KnownRegisters,
+    metering: &MeteringPlan,
+    watches: &[DemandWatch],
+) -> BTreeMap<String, BTreeSet<&'static str>> {
+    let device = |register: &str| register.split_once('.').map_or(register, |(device, _)| device).to_string();
+    let mut out: BTreeMap<String, BTreeSet<&'static str>> = BTreeMap::new();
+    for register in registers.keys() {
+        out.entry(device(register)).or_default().insert(UNEXPLAINED_POINT);
+    }
+    let mains = metering.points.values().filter(|point| metering.children(&point.id).next().is_some());
+    for meter in mains.filter_map(|point| point.meter()).filter(|meter| !meter.is_manual) {
+        out.entry(device(&meter.register)).or_default().insert(BALANCE_POINT);
+    }
+    for watch in watches {
+        out.entry(watch.device.to_string()).or_default().extend(FORECAST_POINTS);
+    }
+    out
 }
 
 /// The metering points of the site.

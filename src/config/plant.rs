@@ -10,8 +10,8 @@ pub struct CheckedPlant<'a> {
     pub devices: &'a BTreeMap<String, ConfiguredDevice>,
     pub derive: &'a [crate::derive::DerivedDefinition],
     pub buses: &'a [BusConfig],
-    /// Devices whose demand is forecast.
-    pub forecast: &'a BTreeSet<String>,
+    /// Points that come from the energy rules and the ledger, by device.
+    pub energy_points: &'a BTreeMap<String, BTreeSet<&'static str>>,
 }
 
 impl CheckedPlant<'_> {

@@ -94,6 +94,26 @@ pub fn energy_costs(
     rows.into_iter().map(finish).collect()
 }
 
+/// Consumption of a range by tariff period. `contracts`: those of the point, in order of their dates. `None`: prices of a series, or a time
+/// whose period nobody knows; before the first contract there is nothing.
+pub fn consumption_by_period(
+    consumption: &Consumption,
+    contracts: &[&Contract],
+    range: TimeRange,
+    zone: &TimeZone,
+) -> BTreeMap<Option<TariffPeriod>, Interval> {
+    let mut out: BTreeMap<Option<TariffPeriod>, Interval> = BTreeMap::new();
+    for (i, contract) in contracts.iter().enumerate() {
+        let to = contracts.get(i + 1).map_or(range.to, |next| next.from.min(range.to));
+        for time in contract.priced_times(TimeRange { from: range.from.max(contract.from), to }, zone) {
+            let interval = consumption.interval(time.range.from, time.range.to);
+            let whole = out.remove(&time.period).map_or(interval, |before| join(before, interval));
+            out.insert(time.period, whole);
+        }
+    }
+    out
+}
+
 /// The maximum demand of a month in kilowatts: of its measured intervals.
 pub fn maximum_demand(
     consumption: &Consumption,

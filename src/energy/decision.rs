@@ -10,7 +10,7 @@ use crate::energy::entry::{Entries, EntryVersion};
 use crate::energy::span::{Link, Span, SpanState};
 use crate::model::counter::decimal_text;
 use crate::model::failure::{FailureKind, Refusal};
-use crate::model::metering::{Classification, RegisterBoundary, RegisterReading};
+use crate::model::metering::{Classification, RegisterBoundary, RegisterReading, TimeRange};
 use crate::model::time::UnixMillis;
 
 /// A decision about a boundary.
@@ -63,7 +63,16 @@ impl Decisions {
             .filter(|(value, _)| *value == before.value)
             .map(|(_, classification)| *classification)
     }
+
+    /// Whether a person said what a boundary was, or what was consumed across it.
+    pub fn explain(&self, boundary: &SpanBoundary) -> bool {
+        let is_across = |range: TimeRange| range.from <= boundary.before.at && boundary.after.at <= range.to;
+        self.after(boundary.before).is_some() || self.entries.corrections.iter().any(|c| is_across(c.range))
+    }
 }
+
+/// Point of every device with cumulative registers: how many boundaries of them nobody has explained.
+pub const UNEXPLAINED_POINT: &str = "registers_unexplained";
 
 /// A boundary within a register: the readings on both sides of where a span begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -9,6 +9,7 @@
 //! minutes. [`profile::Profile`] is the consumption as a function of time that follows from them. Its values at two boundaries give an
 //! interval; so the intervals of a period always sum up to the difference of its readings, whatever their length and the day's.
 
+pub mod balance;
 pub mod calendar;
 pub mod closure;
 pub mod consumption;

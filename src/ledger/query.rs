@@ -10,7 +10,7 @@ use rust_decimal::Decimal;
 use crate::energy::calendar::grid_ms;
 use crate::energy::closure::Signature;
 use crate::energy::consumption::{Consumption, MeteredPart};
-use crate::energy::decision::Decisions;
+use crate::energy::decision::{Decisions, boundaries};
 use crate::energy::entry::EntryVersion;
 use crate::energy::interval::IntervalQuality;
 use crate::energy::metering::{Meter, MeteringPlan, MeteringPoint, MeteringSource, Subject};
@@ -152,6 +152,16 @@ impl LedgerQuery {
         let cut = self.profile(register, range)?.last_up_to(after.value, before.at).filter(|_| is_cut);
         let from = cut.unwrap_or(before.at).min(before.at);
         Ok(self.with_corrections(register, TimeRange { from, to: after.at }))
+    }
+
+    /// Boundaries of a register that nobody has explained.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn unexplained(&self, series: &Series) -> Result<usize, LedgerError> {
+        let (known, none) = (boundaries(&self.ledger.spans(series.id)?), Decisions::default());
+        let decisions = self.decisions.get(&series.full_name()).unwrap_or(&none);
+        Ok(known.iter().filter(|boundary| !decisions.explain(boundary)).count())
     }
 
     /// A range with every correction of the register that overlaps it.

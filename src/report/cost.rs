@@ -3,9 +3,12 @@
 use jiff::tz::TimeZone;
 use rust_decimal::Decimal;
 
+use crate::energy::balance::percent;
 use crate::energy::calendar::{Step, bounds};
 use crate::energy::consumption::Consumption;
-use crate::energy::cost::{DemandCharge, PeriodCost, demand_charge, energy_costs, maximum_demand};
+use crate::energy::cost::{
+    DemandCharge, PeriodCost, consumption_by_period, demand_charge, energy_costs, maximum_demand,
+};
 use crate::energy::interval::IntervalQuality;
 use crate::energy::tariff::{Contract, TariffPeriod};
 use crate::model::metering::TimeRange;
@@ -53,6 +56,34 @@ pub fn costs(subject: &CostSubject<'_>, range: TimeRange, grid: (u32, &TimeZone)
             let month = TimeRange { from: pair[0], to: pair[1] };
             rows.extend(of_month(subject, contract, month, grid, has_demand));
         }
+    }
+    rows
+}
+
+/// Columns of a report by tariff period.
+pub const PERIOD_COLUMNS: [&str; 9] =
+    ["point", "name", "period", "unit", "from", "to", "consumed", "quality", "share_pct"];
+
+/// Consumption by tariff period between consecutive `bounds`, which rise; the shares are of what is known of all periods.
+pub fn by_period((subject, name): (&CostSubject<'_>, &str), bounds: &[UnixMillis], zone: &TimeZone) -> Vec<Vec<Cell>> {
+    let mut rows = Vec::new();
+    for pair in bounds.windows(2) {
+        let range = TimeRange { from: pair[0], to: pair[1] };
+        let periods = consumption_by_period(subject.consumption, &subject.contracts, range, zone);
+        let all: Decimal = periods.values().filter_map(|whole| whole.consumed).sum();
+        rows.extend(periods.into_iter().map(|(period, whole)| {
+            vec![
+                Cell::text(subject.point),
+                Cell::text(name),
+                Cell::text(period.map_or("unknown", TariffPeriod::word)),
+                Cell::text(subject.unit),
+                Cell::Time(range.from),
+                Cell::Time(range.to),
+                Cell::number(whole.consumed),
+                Cell::text(whole.quality.word()),
+                Cell::number(whole.consumed.and_then(|consumed| percent(consumed, all)).map(|pct| pct.round_dp(1))),
+            ]
+        }));
     }
     rows
 }

@@ -1,25 +1,17 @@
 //! Main meters beside the meters below them, and figures that are made of consumption: per square metre, at night, per unit of output.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
-
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use rust_decimal::Decimal;
 
+use crate::energy::balance::{Balance, ConsumptionByPoint, balance, percent};
 use crate::energy::calendar::{Step, bounds};
 use crate::energy::consumption::Consumption;
 use crate::energy::interval::{Interval, IntervalQuality};
-use crate::energy::metering::{MeteringPlan, MeteringPoint, MeteringSource};
+use crate::energy::metering::{MeteringPlan, MeteringPoint};
 use crate::energy::summary::Summary;
 use crate::model::metering::TimeRange;
 use crate::report::table::{Cell, ReportTable};
-
-/// Limit of error in percent that is taken for a meter of unknown class.
-const ASSUMED_CLASS: Decimal = Decimal::TWO;
-
-/// Consumption of metering points, by id.
-pub type ConsumptionByPoint = BTreeMap<String, Arc<Consumption>>;
 
 /// Columns of a reconciliation.
 pub const RECONCILIATION_COLUMNS: [&str; 12] = [
@@ -47,65 +39,33 @@ pub fn reconciliation(
     (minutes, zone): (u32, &TimeZone),
 ) -> ReportTable {
     let grid = bounds(range.from, range.to, Step::Minutes(minutes), zone);
-    let mut rows = Vec::new();
-    for point in plan.points.values() {
-        let below: Vec<&MeteringPoint> = plan.children(&point.id).collect();
-        let Some(main) = consumptions.get(&point.id).filter(|_| !below.is_empty()) else { continue };
-        let subs: Vec<Option<&Arc<Consumption>>> = below.iter().map(|sub| consumptions.get(&sub.id)).collect();
-        let mut sums = vec![Decimal::ZERO; below.len()];
-        let (mut of_main, mut compared) = (Decimal::ZERO, 0_u32);
-        for pair in grid.windows(2) {
-            let known = |consumption: &Consumption| {
-                let interval = consumption.interval(pair[0], pair[1]);
-                interval.consumed.filter(|_| interval.quality <= IntervalQuality::Interpolated)
-            };
-            let all: Option<Vec<Decimal>> = subs.iter().map(|sub| known(sub.as_ref()?)).collect();
-            let Some((all, own)) = all.zip(known(main)) else { continue };
-            sums.iter_mut().zip(all).for_each(|(sum, consumed)| *sum += consumed);
-            of_main += own;
-            compared += 1;
-        }
-        let classes = below.iter().map(|sub| tolerance_pct(plan, sub));
-        let of_subs = sums.iter().zip(classes).map(|(sum, class)| sum.abs() * class);
-        let tolerance = (of_main * tolerance_pct(plan, point) + of_subs.sum::<Decimal>()) / Decimal::ONE_HUNDRED;
-        let sum: Decimal = sums.iter().sum();
-        let difference = of_main - sum;
+    let row = |point: &MeteringPoint| {
+        let Balance { main, below, tolerance, compared, intervals } = balance(plan, point, consumptions, &grid)?;
+        let difference = main - below;
         let result = match compared {
             0 => "not comparable",
             _ if difference.abs() <= tolerance => "within tolerance",
             _ if difference.is_sign_negative() => "meters below count more",
             _ => "not metered or lost",
         };
-        let all = u32::try_from(grid.len().saturating_sub(1)).unwrap_or(u32::MAX);
-        let pct = |part: Decimal, whole: Decimal| (part * Decimal::ONE_HUNDRED).checked_div(whole);
         let figure = |value: Decimal| if compared == 0 { Cell::Empty } else { Cell::number(Some(value)) };
-        rows.push(vec![
+        let children: Vec<&str> = plan.children(&point.id).map(|sub| sub.id.as_str()).collect();
+        Some(vec![
             Cell::text(&point.id),
             Cell::text(point.unit.as_deref().unwrap_or_default()),
             Cell::Time(range.from),
             Cell::Time(range.to),
-            figure(of_main),
-            figure(sum),
+            figure(main),
+            figure(below),
             figure(difference),
-            Cell::number(pct(difference, of_main).filter(|_| compared > 0).map(|pct| pct.round_dp(2))),
+            Cell::number(percent(difference, main).filter(|_| compared > 0).map(|pct| pct.round_dp(2))),
             figure(tolerance.round_dp(3)),
-            Cell::number(pct(compared.into(), all.into()).map(|pct| pct.trunc_with_scale(1))),
+            Cell::number(percent(compared.into(), intervals.into()).map(|pct| pct.trunc_with_scale(1))),
             Cell::text(result),
-            Cell::text(below.iter().map(|sub| sub.id.as_str()).collect::<Vec<_>>().join(" ")),
-        ]);
-    }
-    ReportTable::new("reconciliation", &RECONCILIATION_COLUMNS, rows)
-}
-
-/// Limit of error of a point in percent: that of its meter's class; of a formula, the greatest of its terms.
-fn tolerance_pct(plan: &MeteringPlan, point: &MeteringPoint) -> Decimal {
-    match &point.source {
-        MeteringSource::Meters(_) => point.meter().and_then(|meter| meter.tolerance_pct).unwrap_or(ASSUMED_CLASS),
-        MeteringSource::Formula { sum, minus, .. } => {
-            let terms = sum.iter().chain(minus).filter_map(|id| plan.points.get(id));
-            terms.map(|term| tolerance_pct(plan, term)).max().unwrap_or(ASSUMED_CLASS)
-        }
-    }
+            Cell::text(children.join(" ")),
+        ])
+    };
+    ReportTable::new("reconciliation", &RECONCILIATION_COLUMNS, plan.points.values().filter_map(row).collect())
 }
 
 /// A figure that is made of consumption.

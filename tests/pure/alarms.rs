@@ -764,14 +764,12 @@ fn a_finding_raises_an_alarm_in_the_same_step() {
 }
 
 /// The default rules of DOMAIN.md, by number, that ship with another room than measured points need.
-const ELSEWHERE: [(&str, &str); 7] = [
+const ELSEWHERE: [(&str, &str); 5] = [
     ("SU-14", "flood"),
     ("CO-11", "flood"),
     ("GE-15", "maintenance"),
     ("EL-13", "maintenance"),
     ("EL-14", "maintenance"),
-    ("EM-11", "energy"),
-    ("EM-12", "energy"),
 ];
 
 #[test]
