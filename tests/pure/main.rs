@@ -21,6 +21,7 @@ mod checks;
 mod configs;
 mod documents;
 mod energy;
+mod energy_levels;
 mod field;
 mod first_day;
 mod hostile;
