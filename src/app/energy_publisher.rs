@@ -50,6 +50,8 @@ const WATCH_MS: i64 = 40 * 86_400_000;
 const DATE_MS: i64 = 86_400_000;
 /// Name of the file that says up to where was published.
 const FILE: &str = "energy-published.json";
+/// Format of the file; one of a later format is not read, and what it says is published once more.
+const FORMAT: u32 = 1;
 
 static LOG: LogLimit = LogLimit::new();
 
@@ -59,8 +61,14 @@ const MAIN_REGISTERS: [&str; 3] = ["energy_import_kwh", "energy_kwh", "volume_m3
 /// Up to where was published, as it is kept.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 struct Published {
+    /// [`FORMAT`]; 0 of the versions that had none.
+    #[serde(default)]
+    format: u32,
     /// Up to before this moment.
     to: i64,
+    /// What the figures of each point followed from.
+    #[serde(default)]
+    definitions: BTreeMap<String, BTreeSet<(i64, String)>>,
     /// How many versions of what people said of each register are in it.
     #[serde(default)]
     versions: BTreeMap<String, usize>,
@@ -168,7 +176,8 @@ pub async fn run(shared: Arc<Shared>, stop: CancellationToken) {
 /// What is kept; what cannot be read is published once more.
 fn read(path: &Path) -> Published {
     let kept = small_file::read(path).ok().flatten();
-    kept.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default()
+    let kept: Option<Published> = kept.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+    Published { format: FORMAT, ..kept.filter(|kept| kept.format <= FORMAT).unwrap_or_default() }
 }
 
 impl State {
@@ -222,7 +231,8 @@ impl State {
         let subjects = subjects(query);
         let (step, step_ms) = (Step::Minutes(query.minutes), i64::from(query.minutes) * 60_000);
         let count = i64::try_from(subjects.len().max(1)).unwrap_or(FIGURES);
-        let first = self.published.to.max(newest.0 - PAST_MAX / count * step_ms);
+        let oldest = newest.0 - PAST_MAX / count * step_ms;
+        let first = self.published.to.max(oldest);
         let at_a_time = (FIGURES / count).max(1) * step_ms;
         let is_past = newest.0 > first + at_a_time;
         let part = || next_bound(UnixMillis(first + at_a_time - step_ms), step, &query.zone);
@@ -233,6 +243,7 @@ impl State {
                 self.published.changed.push_back((id, range.from.0, range.to.0.min(to.0)));
             }
         }
+        self.redefine(query, &subjects, oldest);
         self.published.versions = versions;
         self.is_behind = false;
         let (mut publication, mut left) = (Publication::default(), FIGURES);
@@ -245,6 +256,31 @@ impl State {
         self.published.unsettled.retain(|id, _| subjects.iter().any(|subject| subject.id == *id));
         publication.has_more = is_past || self.is_behind || !self.published.changed.is_empty();
         Ok(publication)
+    }
+
+    /// What was published of points whose meters, multipliers or formulas the configuration says otherwise now is published once more, from
+    /// where they differ; of a point that is new, everything. Not before `oldest`.
+    fn redefine(&mut self, query: &LedgerQuery, subjects: &[Subject], oldest: i64) {
+        // What is not metered follows from the points below.
+        let of = |id: &str| {
+            let below = query.plan.children(id).flat_map(|child| query.plan.definition(&child.id));
+            query.plan.definition(id).into_iter().chain(below).collect::<BTreeSet<_>>()
+        };
+        let points = subjects.iter().filter(|subject| subject.point.is_some());
+        let now: BTreeMap<_, _> = points.map(|subject| (subject.id.clone(), of(&subject.id))).collect();
+        let before = std::mem::replace(&mut self.published.definitions, now);
+        // The first definitions of a site are those by which everything was published.
+        if before.is_empty() {
+            return;
+        }
+        let (none, step) = (BTreeSet::new(), Step::Minutes(query.minutes));
+        for (id, definition) in &self.published.definitions {
+            let was = before.get(id).unwrap_or(&none);
+            let Some((from, _)) = definition.symmetric_difference(was).next() else { continue };
+            let at = UnixMillis((*from).max(oldest) - i64::from(query.minutes) * 60_000);
+            let from = next_bound(at, step, &query.zone).unwrap_or(at);
+            self.published.changed.push_back((id.clone(), from.0, self.published.to));
+        }
     }
 
     /// What was closed since `first`, what was not settled before and is another figure now, as many as are `left`, and the topic of a subject. Of

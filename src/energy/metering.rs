@@ -1,6 +1,6 @@
 //! Metering points: which meters each has had, or of which others it is made, and where it stands in the hierarchy.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use jiff::civil::{Date, DateTime};
@@ -135,6 +135,25 @@ impl MeteringPlan {
                 sum.iter().chain(minus).any(|id| self.depends_on(id, register))
             }
         })
+    }
+
+    /// What the figures of a point follow from: since when which register counts with which multiplier, and how formulas are made. Two
+    /// definitions of a point differ in figures from the first moment on at which their entries do.
+    pub fn definition(&self, id: &str) -> BTreeSet<(i64, String)> {
+        match self.points.get(id).map(|point| &point.source) {
+            None => BTreeSet::new(),
+            Some(MeteringSource::Meters(meters)) => {
+                let of = |meter: &Meter| {
+                    (meter.from.0, format!("{id}: {} x {}", meter.multiplier.normalize(), meter.register))
+                };
+                meters.iter().map(of).collect()
+            }
+            Some(MeteringSource::Formula { sum, minus, share }) => {
+                let own = format!("{id}: {} x ({} - {})", share.normalize(), sum.join(" + "), minus.join(" - "));
+                let terms = sum.iter().chain(minus).flat_map(|term| self.definition(term));
+                terms.chain([(i64::MIN, own)]).collect()
+            }
+        }
     }
 
     /// How many points are upstream of a point; none of one that is made of others and is below none.

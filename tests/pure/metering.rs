@@ -455,3 +455,29 @@ fn what_cannot_be_read_is_not_missing() {
         load(&[("site.toml", SITE), ("units.csv", &units), ("devices.csv", DEVICES), ("meters.csv", table)]);
     assert!(said.starts_with("units.csv:2:6: error: `address` is the text") && said.lines().count() == 1, "{said}");
 }
+
+/// A ratio that the configuration corrects changes the figures from its meter on; names, areas and end uses change none.
+#[test]
+fn what_the_figures_of_a_point_follow_from() {
+    let table = |ct: &str, more: &str| {
+        format!(
+            "[[meter]]\npoint = \"a\"\nregister = \"m1.energy_import_kwh\"\nct = \"100/5\"\nreadings = \"secondary\"\n{more}\n\
+             [[meter]]\npoint = \"a\"\nfrom = \"2026-03-01\"\nct = \"{ct}/5\"\nreadings = \"secondary\"\n\
+             [[meter]]\npoint = \"b\"\nsum = [\"a\"]\nshare = 0.5\n"
+        )
+    };
+    let definition = |table: String, point: &str| {
+        let files =
+            [("site.toml", SITE), ("units.csv", UNITS), ("devices.csv", DEVICES), ("meters.toml", table.as_str())];
+        let (problems, configuration) = load(&files);
+        configuration.unwrap_or_else(|| panic!("{problems}")).metering.definition(point)
+    };
+    let (was, now) = (table("200", ""), table("300", ""));
+    let march = plantroom::energy::metering::moment("2026-03-01", &jiff::tz::TimeZone::get("Asia/Shanghai").unwrap());
+    for point in ["a", "b"] {
+        let (was, now) = (definition(was.clone(), point), definition(now.clone(), point));
+        assert_eq!(now.symmetric_difference(&was).next().map(|(from, _)| *from), march.map(|at| at.0), "{point}");
+    }
+    let renamed = table("200", "en = \"Another name\"\nend_use = \"lifts\"");
+    assert_eq!(definition(was, "a"), definition(renamed, "a"));
+}
