@@ -372,7 +372,9 @@ fn watch(
         let messages = subscriber.all();
         for message in &messages[seen..] {
             let json: serde_json::Value = serde_json::from_str(&message.payload).unwrap();
-            for point in json["values"].as_object().unwrap().keys() {
+            // What the ledger says of the device's registers comes from no wire.
+            let of_wire = json["values"].as_object().unwrap().keys().filter(|point| *point != "registers_unexplained");
+            for point in of_wire {
                 if let Some(reason) = json["quality"][point].as_str() {
                     causes.insert(reason.to_string());
                     continue;
