@@ -210,9 +210,9 @@ impl State {
         let mono = shared.clock.mono();
         let context = PublicationContext { query: &query, configuration: &configuration, mono, to };
         let before = (self.published.clone(), self.unsettled.clone(), self.again_from.clone());
-        let publication = self.publish_all(context, versions).and_then(|mut publication| {
+        let publication = self.publish_all(&context, versions).and_then(|mut publication| {
             if !publication.has_more {
-                publication.watched = self.ledger_points.readings(&query, to, shared.clock.stamp())?;
+                publication.watched = self.ledger_points.readings(&context, shared.clock.stamp())?;
             }
             Ok(publication)
         });
@@ -224,7 +224,7 @@ impl State {
 
     fn publish_all(
         &mut self,
-        context: PublicationContext<'_>,
+        context: &PublicationContext<'_>,
         versions: BTreeMap<String, usize>,
     ) -> Result<Publication, LedgerError> {
         let (query, newest) = (context.query, context.to);
@@ -247,7 +247,7 @@ impl State {
         self.published.versions = versions;
         self.is_behind = false;
         let (mut publication, mut left) = (Publication::default(), FIGURES);
-        let context = PublicationContext { to, ..context };
+        let context = PublicationContext { query, configuration: context.configuration, mono: context.mono, to };
         for subject in &subjects {
             self.publish(&context, subject, (first, &mut left), &mut publication)?;
         }
@@ -269,10 +269,6 @@ impl State {
         let points = subjects.iter().filter(|subject| subject.point.is_some());
         let now: BTreeMap<_, _> = points.map(|subject| (subject.id.clone(), of(&subject.id))).collect();
         let before = std::mem::replace(&mut self.published.definitions, now);
-        // The first definitions of a site are those by which everything was published.
-        if before.is_empty() {
-            return;
-        }
         let (none, step) = (BTreeSet::new(), Step::Minutes(query.minutes));
         for (id, definition) in &self.published.definitions {
             let was = before.get(id).unwrap_or(&none);

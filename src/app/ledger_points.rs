@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use rust_decimal::Decimal;
 
+use crate::app::energy_messages::PublicationContext;
 use crate::energy::balance::{BALANCE_POINT, ConsumptionByPoint, balance};
 use crate::energy::calendar::{Step, bounds, local_date, start_of};
 use crate::energy::decision::UNEXPLAINED_POINT;
@@ -19,25 +20,23 @@ use crate::model::stream::{Source, Stream};
 use crate::model::time::UnixMillis;
 use crate::model::value::Value;
 
-/// The streams of these points, by device, with the length of the intervals at whose ends they are given.
+/// The streams of these points, by device.
 #[derive(Default)]
 pub struct LedgerPoints {
     streams: BTreeMap<Arc<str>, Arc<Stream>>,
-    minutes: u32,
 }
 
 impl LedgerPoints {
-    /// One reading of each device with registers. `to`: the end of the last interval, which says what yesterday is.
+    /// One reading of each configured device with registers. The end of the last interval says what yesterday is.
     ///
     /// # Errors
     /// The ledger cannot be read.
-    pub fn readings(&mut self, query: &LedgerQuery, to: UnixMillis, at: Stamp) -> Result<Vec<Reading>, LedgerError> {
+    pub fn readings(&mut self, context: &PublicationContext<'_>, at: Stamp) -> Result<Vec<Reading>, LedgerError> {
+        let PublicationContext { query, configuration, to, .. } = *context;
         let mut unexplained: BTreeMap<Arc<str>, usize> = BTreeMap::new();
-        for series in query.all_series() {
+        // The ledger knows devices that are gone.
+        for series in query.all_series().filter(|series| configuration.devices.contains_key(&*series.device)) {
             *unexplained.entry(Arc::clone(&series.device)).or_default() += query.unexplained(series)?;
-        }
-        if self.minutes != query.minutes {
-            (self.streams, self.minutes) = (BTreeMap::new(), query.minutes);
         }
         let mut balances = balances(query, to)?;
         let devices = std::mem::take(&mut self.streams);
@@ -46,7 +45,7 @@ impl LedgerPoints {
             let balance = balances.remove(&device);
             let is_same = |stream: &&Arc<Stream>| (stream.points.len() == 2) == balance.is_some();
             let known = devices.get(&device).filter(is_same).cloned();
-            let stream = known.unwrap_or_else(|| stream(&device, balance.is_some(), self.minutes));
+            let stream = known.unwrap_or_else(|| stream(&device, balance.is_some()));
             let count = Ok(Value::Exact(Decimal::from(count)));
             let samples = [Some(count)].into_iter().chain(balance.map(Some)).collect();
             self.streams.insert(device, Arc::clone(&stream));
@@ -56,14 +55,15 @@ impl LedgerPoints {
     }
 }
 
-fn stream(device: &Arc<str>, has_balance: bool, minutes: u32) -> Arc<Stream> {
+/// Without a period: what the ledger knows of a device tells nothing of whether the device answers.
+fn stream(device: &Arc<str>, has_balance: bool) -> Arc<Stream> {
     let exact = |name: &str, unit: &str, decimals: u8| PointMeta {
         unit: Some(unit.into()),
         ..PointMeta::new(name, PointKind::Number, Retention::Telemetry, Encoding::Exact(decimals))
     };
     let mut points = vec![exact(UNEXPLAINED_POINT, "1", 0)];
     points.extend(has_balance.then(|| exact(BALANCE_POINT, "%", 2)));
-    Stream::new(Arc::clone(device), Source::Other("ledger".into()), u64::from(minutes) * 60_000, points)
+    Stream::new(Arc::clone(device), Source::Other("ledger".into()), 0, points)
 }
 
 /// Balance of yesterday of every main meter, by the device that has its register.
@@ -90,4 +90,20 @@ fn balances(query: &LedgerQuery, to: UnixMillis) -> Result<BTreeMap<Arc<str>, Sa
         out.insert(Arc::clone(device), sample);
     }
     Ok(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::liveness::Liveness;
+    use crate::model::time::MonotonicMillis;
+
+    #[test]
+    fn what_the_ledger_says_makes_no_device_online() {
+        let stream = stream(&"meter".into(), true);
+        let at = Stamp { mono: MonotonicMillis(1), wall: UnixMillis(1), trusted: true };
+        let samples = vec![Some(Ok(Value::Exact(Decimal::ZERO))), Some(Err(Cause::NotAvailable))];
+        let reading = Reading { stream, at, body: Body::Samples { samples, parts: Vec::new() } };
+        assert_eq!(Liveness::default().reading(&reading), None);
+    }
 }

@@ -35,11 +35,12 @@ pub struct Balance {
 }
 
 impl Balance {
-    /// Difference in percent of the main meter, either way; none where less than 80 % of the intervals could be compared, or nothing was
-    /// consumed.
+    /// Difference in percent of the main meter, either way; 100 where only the meters below counted; none where less than 80 % of the
+    /// intervals could be compared, or nothing was consumed.
     pub fn error_pct(&self) -> Option<Decimal> {
         let compared = percent(self.compared.into(), self.intervals.into())?;
-        percent((self.main - self.below).abs(), self.main).filter(|_| compared >= COMPARED_MIN_PCT)
+        let whole = if self.main.is_zero() { self.below } else { self.main };
+        percent((self.main - self.below).abs(), whole).filter(|_| compared >= COMPARED_MIN_PCT)
     }
 }
 
@@ -86,5 +87,23 @@ fn tolerance_pct(plan: &MeteringPlan, point: &MeteringPoint) -> Decimal {
             let terms = sum.iter().chain(minus).filter_map(|id| plan.points.get(id));
             terms.map(|term| tolerance_pct(plan, term)).max().unwrap_or(ASSUMED_CLASS)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_error_of_a_day() {
+        let of = |main: i64, below: i64, compared| {
+            let (main, below, tolerance) = (Decimal::from(main), Decimal::from(below), Decimal::ZERO);
+            Balance { main, below, tolerance, compared, intervals: 100 }.error_pct()
+        };
+        assert_eq!(of(200, 190, 80), Some(Decimal::from(5)));
+        assert_eq!(of(200, 210, 100), Some(Decimal::from(5)));
+        assert_eq!(of(200, 190, 79), None, "too little of the day was compared");
+        assert_eq!(of(0, 10, 100), Some(Decimal::ONE_HUNDRED), "a main meter that stands still");
+        assert_eq!(of(0, 0, 100), None);
     }
 }
