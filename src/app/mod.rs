@@ -24,7 +24,7 @@ pub mod ledger_points;
 mod metering;
 pub mod metrics;
 pub mod ordered_queue;
-mod outbox;
+pub mod outbox;
 mod outputs;
 pub mod pages;
 pub mod reply_ways;

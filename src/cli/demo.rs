@@ -86,7 +86,7 @@ async fn demo(global: &Global, args: &Args, speed: f64, dir: &Path) -> CommandOu
     let catalogue = builtin::read(None, &mut Problems::default());
     let units = site::units(&catalogue.profiles);
     let stop = CancellationToken::new();
-    let past = (!args.fresh).then(|| demo_history::write(dir)).transpose()?;
+    let past = if args.fresh { None } else { Some(demo_history::write(dir).await?) };
     let clock = Clock::new(&clock::ClockSettings { source: clock::ClockSource::Rtc }, UnixMillis(0)).at_speed(speed);
     // Two days ago in UTC: past in every time zone, and the first week of the rota is not over.
     let two_days_ago = UnixMillis(clock.now().wall.0 - 2 * 86_400_000).rfc3339();
