@@ -38,6 +38,17 @@ impl Asked<'_> {
         keys.filter(|key| key.starts_with(&format!("{rule}."))).collect()
     }
 
+    /// The engine stood in the year's way: it said of the meter, each quarter hour, that it is online.
+    fn states_of_a_day(&self) {
+        let day = jiff::Zoned::now().date().saturating_sub(jiff::Span::new().days(40));
+        let (from, to) = (day.to_string(), day.tomorrow().unwrap().to_string());
+        let history = ["history", "meter-main.state", "--from", &from, "--to", &to, "--format", "json"];
+        let out = Command::new(PLANTROOM).args(["--state", self.0]).args(history).output().unwrap();
+        let states: Vec<Value> = serde_json::from_slice(&out.stdout).unwrap_or_else(|_| panic!("{out:?}"));
+        assert_eq!(states.len(), 96, "{states:#?}");
+        assert!(states.iter().all(|row| row["value"].as_f64() == Some(1.0)), "{states:#?}");
+    }
+
     /// Consumption of a point in a period, with its quality.
     fn consumed(&self, point: &str, period: &str) -> (Decimal, String) {
         let rows = self.rows(&["report", point, "--period", period]);
@@ -57,15 +68,7 @@ fn a_year_is_reported_decided_corrected_closed_exported_and_verified() {
     let dir = Dir::new("exports");
     wait("the year", 120, || asked.run(&["report", "incomer", "--period", "last-month"]).1.then_some(()));
 
-    // The engine stood in the year's way: it said of each meter, each quarter hour, that it is online.
-    let day = jiff::Zoned::now().date().saturating_sub(jiff::Span::new().days(40));
-    let (from, to) = (day.to_string(), day.tomorrow().unwrap().to_string());
-    let history = ["history", "meter-main.state", "--from", &from, "--to", &to, "--format", "json"];
-    let out = Command::new(PLANTROOM).args(["--state", &state]).args(history).output().unwrap();
-    let states: Vec<Value> = serde_json::from_slice(&out.stdout).unwrap_or_else(|_| panic!("{out:?}"));
-    assert_eq!(states.len(), 96, "{states:#?}");
-    assert!(states.iter().all(|row| row["value"].as_f64() == Some(1.0)), "{states:#?}");
-
+    asked.states_of_a_day();
     // Days sum up to the month, groups to the incomer, and what is below it to what it counted within the meters' errors.
     let (october, quality) = asked.consumed("incomer", "last-month");
     assert_eq!(quality, "measured");
