@@ -26,20 +26,27 @@ pub fn buses(
     devices: &BTreeMap<String, ConfiguredDevice>,
     catalogue: &Catalogue,
 ) -> Vec<BusConfig> {
+    let mut of_unit: BTreeMap<&str, BTreeMap<&str, &ConfiguredDevice>> = BTreeMap::new();
+    for device in devices.values() {
+        for (unit, _) in device.points.values() {
+            of_unit.entry(unit).or_default().insert(&device.id, device);
+        }
+    }
     let bus = |link: &LinkSettings| {
         let on_it = units.values().filter(|u| u.settings.link == link.id);
-        let units = on_it.map(|u| unit(u, link, devices, catalogue)).filter(|u| !u.groups.is_empty()).collect();
+        let build = |u: &UnitEntry<'_>| {
+            let devices: Vec<_> =
+                of_unit.get(u.settings.id.as_str()).into_iter().flat_map(BTreeMap::values).copied().collect();
+            unit(u, link, &devices, catalogue)
+        };
+        let units = on_it.map(build).filter(|u| !u.groups.is_empty()).collect();
         BusConfig { link: link.clone(), units }
     };
     links.iter().map(bus).collect()
 }
 
-fn unit(
-    unit: &UnitEntry<'_>,
-    link: &LinkSettings,
-    devices: &BTreeMap<String, ConfiguredDevice>,
-    catalogue: &Catalogue,
-) -> UnitConfig {
+/// A unit with the devices whose points it gives, in the order of their ids.
+fn unit(unit: &UnitEntry<'_>, link: &LinkSettings, devices: &[&ConfiguredDevice], catalogue: &Catalogue) -> UnitConfig {
     let all = unit.profile.all_points();
     let mut groups = Vec::new();
     for (name, every_ms) in &unit.profile.groups {
@@ -47,7 +54,7 @@ fn unit(
         let every_ms = own.or_else(|| link.groups_ms.get(&**name).copied()).unwrap_or(*every_ms);
         let source = Source::PollGroup { unit: unit.settings.id.as_str().into(), group: Arc::clone(name) };
         let mut device_mappings = Vec::new();
-        for device in devices.values() {
+        for device in devices {
             let ours = |(point, (from, at)): (&String, &(String, String))| {
                 let def = all.get(at.as_str()).filter(|d| *from == unit.settings.id && d.poll_group == *name)?;
                 Some((meta(point, def, device, catalogue), Arc::clone(&def.name)))
@@ -96,8 +103,7 @@ pub(super) fn register_limits(
 ) -> registers::RegisterLimitsByPoint {
     let of_device = |device: &ConfiguredDevice| {
         let limits = |(point, (unit, at)): (&String, &(String, String))| {
-            let all = units.get(unit.as_str())?.profile.all_points();
-            let def = *all.get(at.as_str())?;
+            let def = units.get(unit.as_str())?.profile.point(at)?;
             let is_register = meta(point, def, device, catalogue).kind == PointKind::Counter;
             is_register.then(|| (point.clone(), registers::limits(device, point, def)))
         };

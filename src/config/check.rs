@@ -410,7 +410,7 @@ impl<'a> Check<'a> {
                 }
                 continue;
             };
-            if unit.profile.all_points().contains_key(source) {
+            if unit.profile.point(source).is_some() {
                 if self.fits(entry, point, point, source, unit, problems) {
                     points.insert(point.clone(), (unit_name.to_string(), source.to_string()));
                 }
@@ -447,8 +447,7 @@ impl<'a> Check<'a> {
             problems.error(place(), what, format!("{near}; a maker's extra begins with x_"));
             return false;
         };
-        let all = unit.profile.all_points();
-        let Some(def) = all.get(source) else { return false };
+        let Some(def) = unit.profile.point(source) else { return false };
         let fits = match meaning.kind {
             PointKind::Bool => def.encoding == Encoding::Bool,
             PointKind::Text => def.encoding == Encoding::Text,

@@ -88,8 +88,7 @@ impl Check<'_> {
                 let (from, point) = name.split_once('.').unwrap_or((&settings.device, name));
                 let from = devices.get(from)?;
                 let (unit, at) = from.points.get(point)?;
-                let all = units.get(unit.as_str())?.profile.all_points();
-                let def = *all.get(at.as_str())?;
+                let def = units.get(unit.as_str())?.profile.point(at)?;
                 let meta = build::meta(point, def, from, self.catalogue);
                 Some((meta, crate::config::registers::limits(from, point, def)))
             })

@@ -308,6 +308,11 @@ impl Profile {
         self.variants.iter().find(fits).unwrap_or(&self.variants[0])
     }
 
+    /// The point of a name, of the first variant that has it.
+    pub fn point(&self, name: &str) -> Option<&PointDef> {
+        self.variants.iter().flat_map(|variant| &variant.points).find(|point| *point.name == *name)
+    }
+
     /// Every point of every variant once: the fixed list of points of a stream.
     pub fn all_points(&self) -> BTreeMap<Arc<str>, &PointDef> {
         self.variants.iter().rev().flat_map(|l| &l.points).map(|p| (Arc::clone(&p.name), p)).collect()
