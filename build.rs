@@ -1,4 +1,4 @@
-//! Compiles the vocabulary, the profiles, the alarm rules, the calendars and the tariffs below `config/` in: a new device is two data files and no Rust.
+//! Compiles the vocabulary, the profiles, the alarm rules, the calendars, the tariffs and the flood schemes below `config/` in: a new device is two data files and no Rust.
 
 #![allow(
     clippy::expect_used,
@@ -19,7 +19,7 @@ fn main() {
     let built = std::env::var("SOURCE_DATE_EPOCH").ok().and_then(|s| s.parse().ok()).unwrap_or_else(now);
     println!("cargo::rustc-env=PLANTROOM_BUILT={built}");
     let mut text = String::new();
-    for folder in ["vocabulary", "profiles", "alarms", "calendars", "tariffs"] {
+    for folder in ["vocabulary", "profiles", "alarms", "calendars", "tariffs", "flood"] {
         let dir = Path::new(&root).join("config").join(folder);
         println!("cargo::rerun-if-changed={}", dir.display());
         let mut files: Vec<_> =

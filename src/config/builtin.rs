@@ -1,4 +1,4 @@
-//! Vocabulary, profiles, alarm rules, calendars and tariffs. They are compiled in; a file of the same name beside the configuration
+//! Vocabulary, profiles, alarm rules, calendars, tariffs and flood schemes. They are compiled in; a file of the same name beside the configuration
 //! overrides one.
 
 use std::path::Path;
@@ -11,6 +11,7 @@ use crate::config::catalogue::{Catalogue, Template};
 use crate::config::check_alarms;
 use crate::config::doc::{self, Problems, Texts, TomlEntry, TomlSource, file_location, parse};
 use crate::energy::tariff_file::{self, TariffFile};
+use crate::flood::scheme_file::{self, SchemeFile};
 use crate::model::calendar::{self, Calendar};
 use crate::profile::build;
 use crate::profile::settings::ProfileFile;
@@ -18,7 +19,7 @@ use crate::profile::vocabulary::ClassFile;
 
 include!(concat!(env!("OUT_DIR"), "/builtin.rs"));
 
-/// Reads the compiled-in catalogue and the files in `vocabulary/`, `profiles/`, `calendars/`, `tariffs/` and `alarms/` below the directory.
+/// Reads the compiled-in catalogue and the files in `vocabulary/`, `profiles/`, `calendars/`, `tariffs/`, `flood/` and `alarms/` below the directory.
 pub fn read(dir: Option<&Path>, problems: &mut Problems) -> Catalogue {
     read_dirs(CatalogueDirs { dir, alarms: None }, problems)
 }
@@ -74,6 +75,12 @@ pub fn read_dirs(dirs: CatalogueDirs<'_>, problems: &mut Problems) -> Catalogue 
         },
     );
     tariffs(dir, &mut catalogue, problems);
+    let texts = own_texts(dir, "flood", problems);
+    for_each("flood", FLOOD, &texts, problems, |stem, entry: TomlEntry<'_, SchemeFile>, problems| {
+        let (scheme, findings) = scheme_file::scheme(stem, &entry.value);
+        problems.findings(&entry.table, findings);
+        catalogue.flood_schemes.insert(stem.to_string(), Arc::new(scheme));
+    });
     let alarm_texts = match dirs.alarms {
         Some(alarms) => Texts::read(alarms, problems),
         None => own_texts(dir, "alarms", problems),

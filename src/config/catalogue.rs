@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::alarm::settings::RuleSettings;
 use crate::energy::tariff::Tariff;
+use crate::flood::scheme::Scheme;
 use crate::model::calendar::Calendar;
 use crate::profile::Profile;
 use crate::profile::vocabulary::Vocabulary;
@@ -18,6 +19,7 @@ pub struct Catalogue {
     pub rules: BTreeMap<String, BTreeMap<String, Template>>,
     pub calendars: BTreeMap<String, Calendar>,
     pub tariffs: BTreeMap<String, Arc<Tariff>>,
+    pub flood_schemes: BTreeMap<String, Arc<Scheme>>,
 }
 
 /// An alarm rule with the TOML table that it was read from.

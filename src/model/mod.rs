@@ -32,4 +32,5 @@ pub mod stream;
 pub mod text;
 pub mod time;
 pub mod value;
+pub mod warning;
 pub mod window;

@@ -1,6 +1,7 @@
 //! Decoding against a naive reference; every parser of foreign bytes under 200,000 mutations, seed printed.
 
 use plantroom::decode;
+use plantroom::intake::cap::{self, CapDocument};
 use plantroom::journal::{aggregate, codec, column};
 use plantroom::link::frame::{self, Expect, Lenient};
 use plantroom::model::line::{Parity, SerialParams};
@@ -11,6 +12,7 @@ use plantroom::model::registers::{RegisterBlock, RegisterRange, RegisterType};
 use plantroom::model::stream::Stream;
 use plantroom::model::time::{MonotonicMillis, UnixMillis};
 use plantroom::model::value::Value;
+use plantroom::model::warning::Position;
 use plantroom::profile::{Order, PointDef, RegisterEncoding};
 use proptest::prelude::*;
 use rust_decimal::Decimal;
@@ -313,4 +315,22 @@ fn words_that_are_too_few_are_no_value() {
     }];
     let point = def(RegisterEncoding::Int { registers: 2, signed: false }, Order::Abcd, Decimal::ONE, Decimal::ZERO);
     assert_eq!(decode::decode(&point, &reads), None);
+}
+
+#[test]
+fn warnings_under_mutation() {
+    let mut random = Random::new();
+    let goods = crate::flood::fixtures();
+    for _ in 0..MUTATIONS {
+        let (name, good) = &goods[random.below(goods.len())];
+        match cap::read(&random.mutate(good)) {
+            Ok(CapDocument::Warning(warning)) => {
+                let corners = warning.infos.iter().flat_map(|info| &info.areas).flat_map(|area| &area.polygons);
+                let is_on_earth = |at: &Position| at.latitude.abs() <= 90.0 && at.longitude.abs() <= 180.0;
+                assert!(corners.flatten().all(is_on_earth) && !warning.id.identifier.is_empty(), "{name}: {warning:?}");
+            }
+            Ok(CapDocument::List(list)) => assert!(list.len() <= 4, "{name}"),
+            Err(refused) => assert!(refused.to_string().len() < 1_000, "{name}: {refused}"),
+        }
+    }
 }

@@ -24,6 +24,7 @@ mod energy;
 mod energy_levels;
 mod field;
 mod first_day;
+mod flood;
 mod hostile;
 mod metering;
 mod odd;

@@ -1,0 +1,7 @@
+//! Rain, water and warnings to a level, and a level to what people must do. Ranks count from 1, the mildest; 0 is no level.
+
+pub mod area;
+pub mod level;
+pub mod scheme;
+pub mod scheme_file;
+pub mod warnings;
