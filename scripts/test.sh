@@ -3,4 +3,5 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 scripts/setup-tests.sh
-cargo test --features real-tests "$@"
+# Most tests wait for real things most of the time: one more at once than there are cores takes a fifth less time.
+RUST_TEST_THREADS=${RUST_TEST_THREADS:-$(($(nproc) + 1))} cargo test --features real-tests "$@"
