@@ -289,26 +289,28 @@ fn price_series(name: &str, text: Option<String>, findings: &mut Vec<FileFinding
         error(format!("there is no file `{name}` beside the tariff"), "a CSV file with the columns start and price");
         return Vec::new();
     };
+    let text = text.trim_start_matches('\u{feff}');
+    let delimiter = if text.lines().next().is_some_and(|head| head.contains(';')) { b';' } else { b',' };
+    let mut reader = csv::ReaderBuilder::new();
+    let mut reader = reader.delimiter(delimiter).trim(csv::Trim::All).flexible(true).from_reader(text.as_bytes());
     let mut out: Vec<(UnixMillis, Decimal)> = Vec::new();
-    for (i, line) in
-        text.trim_start_matches('\u{feff}').lines().enumerate().skip(1).filter(|(_, line)| !line.trim().is_empty())
-    {
-        let cells = line.split_once([',', ';']);
-        let parsed = cells.and_then(|(start, price)| {
-            let at = start.trim().trim_matches('"').parse::<jiff::Timestamp>().ok()?;
-            Some((UnixMillis(at.as_millisecond()), price.trim().trim_matches('"').parse::<Decimal>().ok()?))
+    for record in reader.records() {
+        let record = record.unwrap_or_default();
+        let line = record.position().map_or(0, csv::Position::line);
+        let parsed = record.get(0).zip(record.get(1)).and_then(|(start, price)| {
+            let at = start.parse::<jiff::Timestamp>().ok()?;
+            Some((UnixMillis(at.as_millisecond()), price.parse::<Decimal>().ok()?))
         });
         match parsed {
             Some((at, _)) if out.last().is_some_and(|(last, _)| at <= *last) => {
-                error(format!("line {} of `{name}` is not later than the one before", i + 1), "each line begins later");
+                error(format!("line {line} of `{name}` is not later than the one before"), "each line begins later");
                 return Vec::new();
             }
-            Some(line) => out.push(line),
+            Some(price) => out.push(price),
             None => {
-                error(
-                    format!("line {} of `{name}` is no price: `{}`", i + 1, line.trim()),
-                    "2026-03-01T00:00+08:00,0.4213",
-                );
+                let text = record.iter().collect::<Vec<_>>().join(",");
+                let what = format!("line {line} of `{name}` is no price: `{text}`");
+                error(what, "2026-03-01T00:00+08:00,0.4213");
                 return Vec::new();
             }
         }
