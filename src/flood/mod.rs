@@ -2,6 +2,7 @@
 
 pub mod area;
 pub mod level;
+pub mod pumping;
 pub mod scheme;
 pub mod scheme_file;
 pub mod warnings;
