@@ -3,6 +3,7 @@
 pub mod area;
 pub mod level;
 pub mod pumping;
+pub mod rain;
 pub mod scheme;
 pub mod scheme_file;
 pub mod warnings;

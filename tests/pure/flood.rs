@@ -5,6 +5,7 @@ use plantroom::config::doc::Problems;
 use plantroom::flood::area::SitePlace;
 use plantroom::flood::level::{FloodLevel, Inputs, LevelChange};
 use plantroom::flood::pumping::{Pumping, SumpGeometry, SumpSample};
+use plantroom::flood::rain::{RAIN_HOURS, RainSums};
 use plantroom::flood::scheme::{Meaning, Scheme};
 use plantroom::flood::warnings::{FeedRules, Outcome, WarningEnd, Warnings};
 use plantroom::intake::cap::{self, CapDocument, CapError};
@@ -575,4 +576,62 @@ fn a_pump_that_moves_less_is_told_from_one_that_does_not() {
     assert!(drift(1, None).unwrap().abs() < 1.0);
     // Beside a rating of 50.
     assert!(near(drift(1, Some(50.0)), 20.0, 0.05));
+}
+
+/// Whether the sums over 1, 3, 6, 12 and 24 hours at the end of `(minute, total of the gauge)` are these, to the tenth that falls between two
+/// readings.
+fn has_rain(totals: impl IntoIterator<Item = (u64, f64)>, right: [f64; 5]) -> bool {
+    let mut rain = RainSums::default();
+    let mut last = MonotonicMillis(0);
+    for (minute, total) in totals {
+        last = MonotonicMillis(minute * MINUTE);
+        rain.total(last, total);
+    }
+    let sum = |hours: u8| rain.sum_mm(hours, last).unwrap();
+    RAIN_HOURS.iter().zip(right).all(|(hours, right)| (sum(*hours) - right).abs() < 0.101)
+}
+
+#[test]
+fn rain_is_summed_over_hours_through_resets_gaps_and_garbage() {
+    // 6 mm an hour for two days.
+    let steady = |minute: u64| (minute, 312.0 + minute as f64 * 0.1);
+    assert!(has_rain((0..=2_880).map(steady), [6.0, 18.0, 36.0, 72.0, 144.0]));
+    assert!(!has_rain((0..=2_880).map(steady), [6.0, 18.0, 36.0, 72.0, 144.3]));
+    // The gauge begins anew after 20 hours: what fell in that minute is lost.
+    let reset = |minute: u64| {
+        (minute, if minute <= 1_200 { 312.0 + minute as f64 * 0.1 } else { (minute - 1_201) as f64 * 0.1 })
+    };
+    assert!(has_rain((0..=1_440).map(reset), [6.0, 18.0, 36.0, 71.9, 143.9]));
+    // Nobody reads for two hours: the rain counts when it is seen.
+    let gap = (0..=300).map(steady).chain((420..=430).map(steady));
+    assert!(has_rain(gap, [13.0, 18.0, 36.0, 43.0, 43.0]));
+    // A single 0 and the old total again are no 312 mm of rain; nor is a total without a number.
+    let garbage = (0..=60).map(|minute| {
+        (
+            minute,
+            match minute {
+                30 => 0.0,
+                40 => f64::NAN,
+                _ => 312.0,
+            },
+        )
+    });
+    assert!(has_rain(garbage, [0.0; 5]));
+    // Dry: known, and none.
+    assert!(has_rain((0..10).map(|minute| (minute, 5.0)), [0.0; 5]));
+    assert_eq!(RainSums::default().sum_mm(1, MonotonicMillis(0)), None);
+}
+
+#[test]
+fn rain_sums_survive_a_reboot() {
+    let mut rain = RainSums::default();
+    (0..=600u64).for_each(|minute| rain.total(MonotonicMillis(minute * MINUTE), minute as f64 * 0.1));
+    let mut rain: RainSums = serde_json::from_slice(&serde_json::to_vec(&rain).unwrap()).unwrap();
+    // The box was away for half an hour and has been up for a minute.
+    rain.rebase(-i64::try_from(629 * MINUTE).unwrap());
+    let now = MonotonicMillis(MINUTE);
+    rain.total(now, 63.0);
+    assert!(near(rain.sum_mm(12, now), 63.0, 0.01), "{:?}", rain.sum_mm(12, now));
+    assert!(near(rain.sum_mm(1, now), 6.0, 0.11), "{:?}", rain.sum_mm(1, now));
+    assert!(rain.is_whole(6, now) && !rain.is_whole(12, now));
 }
