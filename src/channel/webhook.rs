@@ -12,6 +12,7 @@ use crate::http::files::{LoadedFiles, NamedFile};
 use crate::model::notification::RateLimit;
 use crate::model::notification::{DeliveryOutcome, Notification};
 use crate::model::settings::SettingsProblem;
+use crate::model::text::hex;
 use crate::model::time::UnixMillis;
 
 /// A program that is told: `[[channel.webhook]]`.
@@ -68,7 +69,7 @@ pub struct Webhook {
 /// The signature header of a body; `at_s` is the timestamp in seconds since 1970, which is signed too.
 pub fn sign(secret: &str, at_s: i64, body: &str) -> String {
     let bytes = hmac(secret.as_bytes(), format!("{at_s}.{body}").as_bytes());
-    format!("sha256={}", bytes.iter().map(|b| format!("{b:02x}")).collect::<String>())
+    format!("sha256={}", hex(&bytes))
 }
 
 impl Webhook {

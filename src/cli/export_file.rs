@@ -11,6 +11,7 @@ use serde_json::{Map, Value, json};
 
 use crate::cli::energy_question::cell_text;
 use crate::cli::output;
+use crate::model::text::hex;
 use crate::report::table::{Cell, ReportTable};
 
 /// Rows of a sheet, its head included.
@@ -68,7 +69,7 @@ pub fn hash(tables: &[FileTable]) -> String {
             context.update(cell.as_bytes());
         }
     }
-    context.finish().as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(context.finish().as_ref())
 }
 
 /// Writes a workbook with a sheet for each table.

@@ -1,6 +1,6 @@
 //! Whether a warning concerns the site: by code of the area, polygon, circle or name.
 
-use crate::model::warning::{Circle, Position, WarningArea, WarningInfo};
+use crate::model::warning::{Circle, Coordinates, WarningArea, WarningInfo};
 
 /// Mean radius of the earth.
 const EARTH_KM: f64 = 6_371.0;
@@ -9,7 +9,7 @@ const EARTH_KM: f64 = 6_371.0;
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct SitePlace {
     /// WGS 84.
-    pub position: Option<Position>,
+    pub position: Option<Coordinates>,
     /// Codes of the areas that it lies in, of whatever scheme.
     pub geocodes: Vec<String>,
     /// Names of areas as the service writes them.
@@ -57,7 +57,7 @@ fn significant(code: &str) -> Option<&str> {
 }
 
 /// By the crossings of a ray; degrees are taken as plane coordinates, which is exact enough for areas of a county.
-fn is_in_polygon(at: Position, corners: &[Position]) -> bool {
+fn is_in_polygon(at: Coordinates, corners: &[Coordinates]) -> bool {
     let mut is_inside = false;
     let mut before = corners.last();
     for corner in corners {
@@ -73,7 +73,7 @@ fn is_in_polygon(at: Position, corners: &[Position]) -> bool {
     is_inside
 }
 
-fn is_in_circle(at: Position, circle: Circle) -> bool {
+fn is_in_circle(at: Coordinates, circle: Circle) -> bool {
     let (a, b) = (at.latitude.to_radians(), circle.centre.latitude.to_radians());
     let (north, east) = ((a - b) / 2.0, (at.longitude - circle.centre.longitude).to_radians() / 2.0);
     let chord = north.sin().powi(2) + a.cos() * b.cos() * east.sin().powi(2);
@@ -84,8 +84,8 @@ fn is_in_circle(at: Position, circle: Circle) -> bool {
 mod tests {
     use super::*;
 
-    fn at(latitude: f64, longitude: f64) -> Position {
-        Position { latitude, longitude }
+    fn at(latitude: f64, longitude: f64) -> Coordinates {
+        Coordinates { latitude, longitude }
     }
 
     #[test]
@@ -110,7 +110,7 @@ mod tests {
         assert!(!is_in_polygon(at(36.9, 121.5), &square));
         assert!(!is_in_polygon(at(37.5, 122.1), &square));
         // The last corner may repeat the first.
-        let closed: Vec<Position> = square.iter().copied().chain([square[0]]).collect();
+        let closed: Vec<Coordinates> = square.iter().copied().chain([square[0]]).collect();
         assert!(is_in_polygon(at(37.5, 121.5), &closed));
         // A degree of latitude is 111.2 km.
         assert!(is_in_circle(at(38.0, 121.0), Circle { centre: at(37.0, 121.0), radius_km: 111.3 }));

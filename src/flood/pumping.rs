@@ -64,7 +64,7 @@ pub struct Pumping {
     /// Inflow of the last segment without a pump, m³/h.
     inflow_m3h: Option<f64>,
     #[serde(skip)]
-    segment: Segment,
+    segment: LevelSegment,
     /// A pump that ran between two segments without: its number, and slope of its segment in m/s.
     #[serde(skip)]
     run: Option<(usize, f64)>,
@@ -74,7 +74,7 @@ pub struct Pumping {
 
 /// Samples of a time in which the same pumps ran; sums for a straight line through them.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-struct Segment {
+struct LevelSegment {
     running: u8,
     began: MonotonicMillis,
     /// From here on samples count.
@@ -115,7 +115,7 @@ impl LineSums {
     }
 }
 
-impl Segment {
+impl LevelSegment {
     fn add(&mut self, sample: SumpSample) {
         let point = SumpPoint { at: sample.at, level_m: sample.level_m };
         if self.running != 0 && sample.at.since(self.began) < SETTLE_MS {
@@ -183,13 +183,13 @@ impl Pumping {
     /// Takes in a good level with run signals that are known. Samples must come in order.
     pub fn sample(&mut self, sample: SumpSample, sump: SumpGeometry) {
         let is_gap = self.segment.last.is_some_and(|last| sample.at.since(last.at) > GAP_MS);
-        if is_gap || sample.running != self.segment.running || self.segment == Segment::default() {
+        if is_gap || sample.running != self.segment.running || self.segment == LevelSegment::default() {
             if is_gap {
                 (self.run, self.inflow_m3h) = (None, None);
             } else {
                 self.end_segment(sump);
             }
-            self.segment = Segment { running: sample.running, began: sample.at, ..Segment::default() };
+            self.segment = LevelSegment { running: sample.running, began: sample.at, ..LevelSegment::default() };
             self.window.clear();
         }
         self.segment.add(sample);

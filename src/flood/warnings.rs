@@ -198,12 +198,15 @@ impl Warnings {
             };
             self.finish(&mildest, WarningEnd::Displaced, now);
         }
+        self.ended.remove(&warning.id);
         self.in_force.insert(warning.id.clone(), warning);
         Outcome::InForce(rank)
     }
 
+    /// Whether its service ended it. One that expired comes back where the service issues it again with a later expiry.
     fn is_ended(&self, feed: &str, id: &WarningId) -> bool {
-        self.ended.get(id).is_some_and(|ended| ended.feed == feed && ended.why != WarningEnd::Displaced)
+        let is_final = |why: WarningEnd| !matches!(why, WarningEnd::Displaced | WarningEnd::Expired);
+        self.ended.get(id).is_some_and(|ended| ended.feed == feed && is_final(ended.why))
     }
 
     /// Ends a warning of a feed, or notes that it is over if it comes later. Returns whether it was in force.

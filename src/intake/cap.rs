@@ -8,9 +8,10 @@ use jiff::Timestamp;
 use thiserror::Error;
 
 use crate::intake::xml::{self, Element, XmlError};
+use crate::model::text::hex;
 use crate::model::time::UnixMillis;
 use crate::model::warning::{
-    Circle, Position, Warning, WarningArea, WarningId, WarningInfo, WarningKind, WarningStatus,
+    Circle, Coordinates, Warning, WarningArea, WarningId, WarningInfo, WarningKind, WarningStatus,
 };
 
 const CAP_1_2: &str = "urn:oasis:names:tc:emergency:cap:1.2";
@@ -73,8 +74,7 @@ pub fn read(document: &[u8]) -> Result<CapDocument, CapError> {
 
 /// SHA-256 in hexadecimal digits.
 fn hash(document: &[u8]) -> String {
-    let digest = ring::digest::digest(&ring::digest::SHA256, document);
-    digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(ring::digest::digest(&ring::digest::SHA256, document).as_ref())
 }
 
 fn entries<'a>(
@@ -172,16 +172,16 @@ fn area(area: &Element) -> WarningArea {
 }
 
 /// Pairs `latitude,longitude` with spaces between; at least three.
-fn polygon(text: &str) -> Option<Vec<Position>> {
-    let corners: Vec<Position> = text.split_whitespace().map(position).collect::<Option<_>>()?;
+fn polygon(text: &str) -> Option<Vec<Coordinates>> {
+    let corners: Vec<Coordinates> = text.split_whitespace().map(position).collect::<Option<_>>()?;
     (corners.len() >= 3).then_some(corners)
 }
 
-fn position(text: &str) -> Option<Position> {
+fn position(text: &str) -> Option<Coordinates> {
     let (latitude, longitude) = text.split_once(',')?;
     let (latitude, longitude) = (latitude.parse::<f64>().ok()?, longitude.parse::<f64>().ok()?);
     let fits = (-90.0..=90.0).contains(&latitude) && (-180.0..=180.0).contains(&longitude);
-    fits.then_some(Position { latitude, longitude })
+    fits.then_some(Coordinates { latitude, longitude })
 }
 
 /// `latitude,longitude radius`.

@@ -14,6 +14,7 @@ use crate::model::history::{
     Answer, Ask, AskForm, FirstLast, HistoryData, NoAnswer, PointHistory, SAMPLES_MAX, SlotFigures,
 };
 use crate::model::reading::Sample;
+use crate::model::text::hex;
 use crate::model::time::UnixMillis;
 use crate::model::value::{Numeric, Value};
 
@@ -128,9 +129,5 @@ fn hash(data: &HistoryData) -> String {
             );
         }),
     }
-    let digest = digest::digest(&digest::SHA256, text.as_bytes());
-    digest.as_ref().iter().fold(String::new(), |mut hex, byte| {
-        let _infallible = write!(hex, "{byte:02x}");
-        hex
-    })
+    hex(digest::digest(&digest::SHA256, text.as_bytes()).as_ref())
 }

@@ -97,7 +97,7 @@ pub struct WarningArea {
     /// In words.
     pub name: String,
     /// Corners of each polygon, degrees WGS 84; the last need not repeat the first.
-    pub polygons: Vec<Vec<Position>>,
+    pub polygons: Vec<Vec<Coordinates>>,
     /// Circles.
     pub circles: Vec<Circle>,
     /// Codes by name of the scheme and value, such as `370614000000`.
@@ -106,7 +106,7 @@ pub struct WarningArea {
 
 /// A position on the earth, degrees WGS 84.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Position {
+pub struct Coordinates {
     /// -90 to 90.
     pub latitude: f64,
     /// -180 to 180.
@@ -117,7 +117,7 @@ pub struct Position {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Circle {
     /// Its middle.
-    pub centre: Position,
+    pub centre: Coordinates,
     /// Kilometres, 0 or more.
     pub radius_km: f64,
 }

@@ -10,7 +10,7 @@ use plantroom::flood::warnings::{FeedRules, Outcome, WarningEnd, Warnings};
 use plantroom::intake::cap::{self, CapDocument, CapError};
 use plantroom::intake::xml::{BYTES_MAX, XmlError};
 use plantroom::model::time::{MonotonicMillis, Now, UnixMillis};
-use plantroom::model::warning::{Position, Warning, WarningId, WarningKind, WarningStatus};
+use plantroom::model::warning::{Coordinates, Warning, WarningId, WarningKind, WarningStatus};
 
 const MINUTE: u64 = 60_000;
 const HOUR: u64 = 60 * MINUTE;
@@ -76,11 +76,11 @@ fn documents_of_seven_services_are_read() {
     assert_eq!(orange.infos[0].parameters[0], ("awareness_level".to_string(), "3; orange; Severe".to_string()));
     assert_eq!(orange.infos[0].areas[0].polygons[0].len(), 5);
     assert!(
-        SitePlace { position: Some(Position { latitude: 53.3, longitude: 9.9 }), ..SitePlace::default() }
+        SitePlace { position: Some(Coordinates { latitude: 53.3, longitude: 9.9 }), ..SitePlace::default() }
             .is_in(&orange.infos[0])
     );
     assert!(
-        !SitePlace { position: Some(Position { latitude: 52.9, longitude: 9.9 }), ..SitePlace::default() }
+        !SitePlace { position: Some(Coordinates { latitude: 52.9, longitude: 9.9 }), ..SitePlace::default() }
             .is_in(&orange.infos[0])
     );
 
@@ -92,7 +92,7 @@ fn documents_of_seven_services_are_read() {
     let severe = message("ea-severe");
     assert_eq!(schemes()["uk-ea-3"].meaning(&severe.infos[0]), Meaning::Rank(3));
     assert!(
-        SitePlace { position: Some(Position { latitude: 51.03, longitude: -1.5 }), ..SitePlace::default() }
+        SitePlace { position: Some(Coordinates { latitude: 51.03, longitude: -1.5 }), ..SitePlace::default() }
             .is_in(&severe.infos[0])
     );
 
@@ -243,6 +243,12 @@ fn a_warning_lasts_until_it_is_lifted_replaced_or_over() {
     assert!(feed.warnings.expire(at(37 * HOUR)).is_empty());
     assert_eq!(feed.warnings.expire(at(38 * HOUR)).len(), 1);
     assert_eq!(feed.warnings.ended(&orange.id).unwrap().why, WarningEnd::Expired);
+    // The same document again is over; a new version of it with a later expiry is in force again.
+    assert_eq!(feed.take(&orange, at(38 * HOUR)), Outcome::Past);
+    let mut longer = Warning { hash: "longer".to_string(), ..orange.clone() };
+    longer.infos[1].expires = Some(at(50 * HOUR).wall);
+    assert_eq!(feed.take(&longer, at(38 * HOUR)), Outcome::InForce(3));
+    assert_eq!(feed.warnings.expire(at(50 * HOUR)).len(), 1);
     // An undated gateway ends nothing by date.
     feed.take(&like_red("c", WarningKind::Alert, &[], "blue"), two);
     assert!(feed.warnings.expire(Now { wall_trusted: false, ..at(99 * HOUR) }).is_empty());

@@ -12,7 +12,7 @@ use plantroom::model::registers::{RegisterBlock, RegisterRange, RegisterType};
 use plantroom::model::stream::Stream;
 use plantroom::model::time::{MonotonicMillis, UnixMillis};
 use plantroom::model::value::Value;
-use plantroom::model::warning::Position;
+use plantroom::model::warning::Coordinates;
 use plantroom::profile::{Order, PointDef, RegisterEncoding};
 use proptest::prelude::*;
 use rust_decimal::Decimal;
@@ -326,7 +326,7 @@ fn warnings_under_mutation() {
         match cap::read(&random.mutate(good)) {
             Ok(CapDocument::Warning(warning)) => {
                 let corners = warning.infos.iter().flat_map(|info| &info.areas).flat_map(|area| &area.polygons);
-                let is_on_earth = |at: &Position| at.latitude.abs() <= 90.0 && at.longitude.abs() <= 180.0;
+                let is_on_earth = |at: &Coordinates| at.latitude.abs() <= 90.0 && at.longitude.abs() <= 180.0;
                 assert!(corners.flatten().all(is_on_earth) && !warning.id.identifier.is_empty(), "{name}: {warning:?}");
             }
             Ok(CapDocument::List(list)) => assert!(list.len() <= 4, "{name}"),

@@ -38,7 +38,7 @@ impl Asked<'_> {
         keys.filter(|key| key.starts_with(&format!("{rule}."))).collect()
     }
 
-    /// The engine stood in the year's way: it said of the meter, each quarter hour, that it is online.
+    /// The engine ran over the year: at each quarter hour it says that the meter is online.
     fn states_of_a_day(&self) {
         let day = jiff::Zoned::now().date().saturating_sub(jiff::Span::new().days(40));
         let (from, to) = (day.to_string(), day.tomorrow().unwrap().to_string());
