@@ -43,6 +43,9 @@ _plantroom() {
             plantroom,explain)
                 cmd="plantroom__subcmd__explain"
                 ;;
+            plantroom,flood)
+                cmd="plantroom__subcmd__flood"
+                ;;
             plantroom,help)
                 cmd="plantroom__subcmd__help"
                 ;;
@@ -268,6 +271,36 @@ _plantroom() {
             plantroom__subcmd__energy__subcmd__help,verify)
                 cmd="plantroom__subcmd__energy__subcmd__help__subcmd__verify"
                 ;;
+            plantroom__subcmd__flood,force-down)
+                cmd="plantroom__subcmd__flood__subcmd__force__subcmd__down"
+                ;;
+            plantroom__subcmd__flood,help)
+                cmd="plantroom__subcmd__flood__subcmd__help"
+                ;;
+            plantroom__subcmd__flood,log)
+                cmd="plantroom__subcmd__flood__subcmd__log"
+                ;;
+            plantroom__subcmd__flood,set)
+                cmd="plantroom__subcmd__flood__subcmd__set"
+                ;;
+            plantroom__subcmd__flood,withdraw)
+                cmd="plantroom__subcmd__flood__subcmd__withdraw"
+                ;;
+            plantroom__subcmd__flood__subcmd__help,force-down)
+                cmd="plantroom__subcmd__flood__subcmd__help__subcmd__force__subcmd__down"
+                ;;
+            plantroom__subcmd__flood__subcmd__help,help)
+                cmd="plantroom__subcmd__flood__subcmd__help__subcmd__help"
+                ;;
+            plantroom__subcmd__flood__subcmd__help,log)
+                cmd="plantroom__subcmd__flood__subcmd__help__subcmd__log"
+                ;;
+            plantroom__subcmd__flood__subcmd__help,set)
+                cmd="plantroom__subcmd__flood__subcmd__help__subcmd__set"
+                ;;
+            plantroom__subcmd__flood__subcmd__help,withdraw)
+                cmd="plantroom__subcmd__flood__subcmd__help__subcmd__withdraw"
+                ;;
             plantroom__subcmd__help,ack)
                 cmd="plantroom__subcmd__help__subcmd__ack"
                 ;;
@@ -294,6 +327,9 @@ _plantroom() {
                 ;;
             plantroom__subcmd__help,explain)
                 cmd="plantroom__subcmd__help__subcmd__explain"
+                ;;
+            plantroom__subcmd__help,flood)
+                cmd="plantroom__subcmd__help__subcmd__flood"
                 ;;
             plantroom__subcmd__help,help)
                 cmd="plantroom__subcmd__help__subcmd__help"
@@ -427,6 +463,18 @@ _plantroom() {
             plantroom__subcmd__help__subcmd__energy,verify)
                 cmd="plantroom__subcmd__help__subcmd__energy__subcmd__verify"
                 ;;
+            plantroom__subcmd__help__subcmd__flood,force-down)
+                cmd="plantroom__subcmd__help__subcmd__flood__subcmd__force__subcmd__down"
+                ;;
+            plantroom__subcmd__help__subcmd__flood,log)
+                cmd="plantroom__subcmd__help__subcmd__flood__subcmd__log"
+                ;;
+            plantroom__subcmd__help__subcmd__flood,set)
+                cmd="plantroom__subcmd__help__subcmd__flood__subcmd__set"
+                ;;
+            plantroom__subcmd__help__subcmd__flood,withdraw)
+                cmd="plantroom__subcmd__help__subcmd__flood__subcmd__withdraw"
+                ;;
             plantroom__subcmd__help__subcmd__page,log)
                 cmd="plantroom__subcmd__help__subcmd__page__subcmd__log"
                 ;;
@@ -500,7 +548,7 @@ _plantroom() {
 
     case "${cmd}" in
         plantroom)
-            opts="-h -V --config --state --utc --log --help --version demo run check read scan simulate status history energy alarm replay ack shelve test audit explain page rota inject set-aside verify resend reload backup restore clock reference help"
+            opts="-h -V --config --state --utc --log --help --version demo run check read scan simulate status history energy alarm replay ack shelve test audit explain page rota flood inject set-aside verify resend reload backup restore clock reference help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2171,8 +2219,254 @@ _plantroom() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        plantroom__subcmd__flood)
+            opts="-h --format --config --state --utc --log --help set withdraw force-down log help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --format)
+                    COMPREPLY=($(compgen -W "table json csv" -- "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --state)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log)
+                    COMPREPLY=($(compgen -W "auto text json" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        plantroom__subcmd__flood__subcmd__force__subcmd__down)
+            opts="-h --for --note --config --state --utc --log --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --for)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --note)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --state)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log)
+                    COMPREPLY=($(compgen -W "auto text json" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        plantroom__subcmd__flood__subcmd__help)
+            opts="set withdraw force-down log help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        plantroom__subcmd__flood__subcmd__help__subcmd__force__subcmd__down)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        plantroom__subcmd__flood__subcmd__help__subcmd__help)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        plantroom__subcmd__flood__subcmd__help__subcmd__log)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        plantroom__subcmd__flood__subcmd__help__subcmd__set)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        plantroom__subcmd__flood__subcmd__help__subcmd__withdraw)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        plantroom__subcmd__flood__subcmd__log)
+            opts="-h --from --format --config --state --utc --log --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --from)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --format)
+                    COMPREPLY=($(compgen -W "table json csv" -- "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --state)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log)
+                    COMPREPLY=($(compgen -W "auto text json" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        plantroom__subcmd__flood__subcmd__set)
+            opts="-h --for --note --config --state --utc --log --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --for)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --note)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --state)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log)
+                    COMPREPLY=($(compgen -W "auto text json" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        plantroom__subcmd__flood__subcmd__withdraw)
+            opts="-h --note --config --state --utc --log --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --note)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --state)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log)
+                    COMPREPLY=($(compgen -W "auto text json" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         plantroom__subcmd__help)
-            opts="demo run check read scan simulate status history energy alarm replay ack shelve test audit explain page rota inject set-aside verify resend reload backup restore clock reference help"
+            opts="demo run check read scan simulate status history energy alarm replay ack shelve test audit explain page rota flood inject set-aside verify resend reload backup restore clock reference help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2650,6 +2944,76 @@ _plantroom() {
         plantroom__subcmd__help__subcmd__explain)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        plantroom__subcmd__help__subcmd__flood)
+            opts="set withdraw force-down log"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        plantroom__subcmd__help__subcmd__flood__subcmd__force__subcmd__down)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        plantroom__subcmd__help__subcmd__flood__subcmd__log)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        plantroom__subcmd__help__subcmd__flood__subcmd__set)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        plantroom__subcmd__help__subcmd__flood__subcmd__withdraw)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi

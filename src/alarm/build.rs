@@ -1,6 +1,6 @@
 //! Applies a rule of a file to one device: the definitions that result, or the points and parameters that the device lacks.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::alarm::condition::kind::NestedCondition;
@@ -88,6 +88,9 @@ fn one(
         enable_if: only,
         suppresses_while: rule.explains_while.as_ref().and_then(|c| c.resolve(&b).ok()),
         raised_by_tests: rule.in_test,
+        more_urgent_while: None,
+        flood_rank: 0,
+        value_texts: BTreeMap::new(),
         rationale: Arc::new(Rationale {
             cause: rule.cause.clone().unwrap_or_default(),
             consequence: rule.consequence.clone().unwrap_or_default(),

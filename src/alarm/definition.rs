@@ -1,5 +1,6 @@
 //! A rule for one device: its condition with every name and parameter resolved. Plain data.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::alarm::condition::ResolvedCondition;
@@ -49,6 +50,12 @@ pub struct AlarmDefinition {
     pub suppresses_while: Option<ResolvedCondition>,
     /// Whether a test run of the device raises it; an announced test then shelves it.
     pub raised_by_tests: bool,
+    /// While this holds it is one step more urgent: the last of `steps` is reached by nothing else.
+    pub more_urgent_while: Option<ResolvedCondition>,
+    /// Rank of the flood level that it demands while it is active; 0: none.
+    pub flood_rank: u8,
+    /// Texts that stand for values in its text, such as names of levels; of others the number is shown.
+    pub value_texts: BTreeMap<i64, LocalizedText>,
 }
 
 /// The rationale of a rule (ISA-18.2), for responders and reviewers.
@@ -65,6 +72,12 @@ pub struct Rationale {
 }
 
 impl AlarmDefinition {
+    /// All its conditions.
+    pub fn conditions(&self) -> impl Iterator<Item = &ResolvedCondition> {
+        let others = [&self.enable_if, &self.suppresses_while, &self.more_urgent_while];
+        others.into_iter().flatten().chain([&self.condition])
+    }
+
     /// `rule.device`, the alarm's identifier in the event log, topics and commands.
     pub fn key(&self) -> String {
         format!("{}.{}", self.rule, self.device)

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::alarm::Alarms;
+use crate::alarm::definition::Rationale;
 use crate::alarm::evaluation::{Evaluation, Truth};
 use crate::alarm::evaluator::Evaluator;
 use crate::model::failure::Refusal;
@@ -23,22 +24,15 @@ impl Alarms {
         if let Some(cause) = alarm.unknown_cause {
             out.push(format!("  its input is not known: {}", cause.says()));
         }
-        let why = &of.rationale;
-        for (name, text) in
-            [("likely cause", &why.cause.en), ("if nobody acts", &why.consequence.en), ("basis", &why.basis)]
-        {
-            if !text.is_empty() {
-                out.push(format!("  {name}: {text}"));
-            }
-        }
-        if why.respond_ms > 0 {
-            out.push(format!("  time to respond: {}", HumanDuration(why.respond_ms).text()));
-        }
+        rationale(&of.rationale, &mut out);
         out.push(format!("  condition: {}", word(live.last_evaluation)));
         lines(&live.condition, 2, &mut out);
-        if let Some(only) = &live.enable_if {
-            out.push("  only while:".to_string());
-            lines(only, 2, &mut out);
+        let while_it_holds = [("only", &live.enable_if), ("one priority more urgent", &live.more_urgent_while)];
+        for (what, evaluator) in while_it_holds {
+            if let Some(evaluator) = evaluator {
+                out.push(format!("  {what} while:"));
+                lines(evaluator, 2, &mut out);
+            }
         }
         for (k, (debounce, urgency)) in live.debounces.iter().zip(&of.steps).enumerate() {
             let Some(since) = debounce.since else { continue };
@@ -94,6 +88,16 @@ fn word(evaluation: Evaluation) -> String {
         Truth::Yes(k) => format!("yes, step {k}"),
         Truth::No => "no".to_string(),
         Truth::Unknown(cause) => format!("unknown ({})", cause.word()),
+    }
+}
+
+/// Cause, consequence, basis and time to respond, as far as the rule says them.
+fn rationale(of: &Rationale, out: &mut Vec<String>) {
+    let texts = [("likely cause", &of.cause.en), ("if nobody acts", &of.consequence.en), ("basis", &of.basis)];
+    let given = texts.iter().filter(|(_, text)| !text.is_empty());
+    out.extend(given.map(|(name, text)| format!("  {name}: {text}")));
+    if of.respond_ms > 0 {
+        out.push(format!("  time to respond: {}", HumanDuration(of.respond_ms).text()));
     }
 }
 

@@ -22,6 +22,7 @@ pub(super) struct Live {
     /// Condition and present result: whether it suppresses others while it is active.
     pub(super) suppresses_while: Option<Evaluator>,
     pub(super) suppresses: bool,
+    pub(super) more_urgent_while: Option<Evaluator>,
     pub(super) debounces: Vec<Debounce>,
     pub(super) alarm: Alarm,
     /// Whether an unchanged sample needs no evaluation; effects of time are on the schedule.
@@ -80,6 +81,21 @@ impl Live {
             Some(unknown @ Truth::Unknown(_)) if when.truth != Truth::No => unknown,
             Some(Truth::No | Truth::Unknown(_)) => Truth::No,
         };
-        Evaluation { truth: state, ..when }
+        let truth = match state {
+            Truth::Yes(k) if self.is_more_urgent(k, context) => Truth::Yes(k.saturating_add(1)),
+            other => other,
+        };
+        Evaluation { truth, ..when }
+    }
+
+    /// While it is not known whether it is more urgent it stays as it is.
+    fn is_more_urgent(&mut self, step: u8, context: &mut EvaluationContext<'_>) -> bool {
+        let Some(evaluator) = &mut self.more_urgent_while else { return false };
+        let held = context.active_step;
+        match evaluator.evaluate(context).truth {
+            Truth::Yes(_) => true,
+            Truth::No => false,
+            Truth::Unknown(_) => held > step,
+        }
     }
 }

@@ -55,6 +55,7 @@ use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
 use crate::alarm::alarm_flood::{AlarmFloodDetector, Chatter};
+use crate::alarm::condition::ResolvedCondition;
 use crate::alarm::definition::AlarmDefinition;
 use crate::alarm::evaluation::{Evaluation, EvaluationContext, Truth};
 use crate::alarm::evaluator::Evaluator;
@@ -64,6 +65,7 @@ use crate::alarm::live::Live;
 use crate::alarm::resolve::ConditionInput;
 use crate::alarm::site::AlarmSettings;
 use crate::model::alarm::{AlarmEvent, AlarmEventKind};
+use crate::model::flood::FloodCause;
 use crate::model::latest::Latest;
 use crate::model::priority::Priority;
 use crate::model::quality::Cause;
@@ -145,11 +147,8 @@ impl Alarms {
         let when = Evaluator::new(&definition.condition, &mut slot);
         let only = definition.enable_if.as_ref().map(|n| Evaluator::new(n, &mut slot));
         let explains_while = definition.suppresses_while.as_ref().map(|n| Evaluator::new(n, &mut slot));
-        let skips_the_same =
-            [Some(&definition.condition), definition.enable_if.as_ref(), definition.suppresses_while.as_ref()]
-                .iter()
-                .flatten()
-                .all(|n| n.skips_unchanged());
+        let more_urgent_while = definition.more_urgent_while.as_ref().map(|n| Evaluator::new(n, &mut slot));
+        let skips_the_same = definition.conditions().all(ResolvedCondition::skips_unchanged);
         subscribers.resize(latest.slots(), Vec::new());
         looked.iter().for_each(|slot| subscribers[*slot].push(index));
         self.by_key.insert(Arc::clone(&key), index);
@@ -159,6 +158,7 @@ impl Alarms {
             enable_if: only,
             suppresses_while: explains_while,
             suppresses: true,
+            more_urgent_while,
             debounces: vec![Debounce::default(); definition.steps.len()],
             alarm: Alarm::default(),
             skips_unchanged: skips_the_same,
@@ -425,6 +425,17 @@ impl Alarms {
     /// Every alarm with its definition, in order of their keys.
     pub fn all(&self) -> impl Iterator<Item = (&Arc<str>, &AlarmDefinition, &Alarm)> {
         self.by_key.iter().map(|(key, i)| (key, &*self.live[*i].definition, &self.live[*i].alarm))
+    }
+
+    /// Active alarms that demand a flood level: neither trials nor those that somebody took out of service.
+    pub fn flood_causes(&self) -> Vec<FloodCause> {
+        let demands = |live: &&Live| {
+            let alarm = &live.alarm;
+            let is_real = alarm.step > 0 && !alarm.test && alarm.out_of_service_by.is_none();
+            is_real && live.definition.flood_rank > 0
+        };
+        let cause = |live: &Live| FloodCause { key: Arc::clone(&live.key), rank: live.definition.flood_rank };
+        self.live.iter().filter(demands).map(cause).collect()
     }
 
     /// One alarm with its definition.

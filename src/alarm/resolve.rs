@@ -45,7 +45,12 @@ pub struct RuleBuilder<'a> {
     pub(super) index: Option<u32>,
 }
 
-impl RuleBuilder<'_> {
+impl<'a> RuleBuilder<'a> {
+    /// For a rule whose name has no index.
+    pub fn new(subject: &'a RuleSubject<'a>) -> Self {
+        Self { subject, index: None }
+    }
+
     pub(super) fn input(&self, name: &str) -> Result<ConditionInput, Missing> {
         let name = self.index.map_or_else(|| name.to_string(), |n| name.replace("{n}", &n.to_string()));
         if self.subject.points.contains(name.as_str()) {

@@ -15,12 +15,12 @@ use crate::model::command::{AlarmAction, Command, Operation};
 use crate::model::directory::Directory;
 use crate::model::effects::{Effects, Keep, LogEvent};
 use crate::model::failure::Refusal;
+use crate::model::flood::FloodCause;
 use crate::model::page::is_test;
 use crate::model::point::LocalizedText;
 use crate::model::room::{Board, Input, Reconfiguration, Room, SNAPSHOT, Snapshot, Start, kept_value};
-use crate::model::text::format_number;
 use crate::model::time::{MonotonicMillis, Now};
-use crate::presentation::alarm_text::{AlarmTextValues, alarm_text};
+use crate::presentation::alarm_text::{AlarmTextValues, alarm_text, value_text};
 use crate::presentation::message::MessageSubject;
 
 /// How often the counts of active alarms are repeated.
@@ -51,6 +51,8 @@ pub struct AlarmRoom {
     directory: Arc<Directory>,
     streams: AlarmStreams,
     next_summary: MonotonicMillis,
+    /// Alarms that demand a flood level, as they were reported last; none: they have to be reported.
+    flood_causes: Option<Vec<FloodCause>>,
 }
 
 impl Room for AlarmRoom {
@@ -68,6 +70,7 @@ impl Room for AlarmRoom {
             directory: Arc::clone(start.directory),
             streams: AlarmStreams::default(),
             next_summary: MonotonicMillis::default(),
+            flood_causes: None,
         }
     }
 
@@ -78,6 +81,7 @@ impl Room for AlarmRoom {
             self.alarms.reconfigure(plan.rules.clone(), change.actor, change.now, &mut out);
         }
         self.plan = plan.clone();
+        self.flood_causes = None;
         self.record(out, change.now, board, effects);
     }
 
@@ -104,6 +108,13 @@ impl Room for AlarmRoom {
             board.alarm_summaries = Some(self.summaries());
         }
         effects.refused = effects.refused.take().or(refused);
+        if !out.changed.is_empty() || self.flood_causes.is_none() {
+            let causes = self.alarms.flood_causes();
+            let before = self.flood_causes.replace(causes.clone());
+            if before.is_none_or(|before| before != causes) {
+                board.requests.flood_causes = Some(causes);
+            }
+        }
         // Only now: what panics on the way was not carried out.
         board.requests.commands.clear();
         self.record(out, now, board, effects);
@@ -242,7 +253,13 @@ impl AlarmRoom {
         let device = self.directory.device(&definition.device);
         alarm_text(
             &definition.text,
-            AlarmTextValues { device: &device, value, limit: alarm.limit, is_test: alarm.test },
+            AlarmTextValues {
+                device: &device,
+                value,
+                limit: alarm.limit,
+                value_texts: &definition.value_texts,
+                is_test: alarm.test,
+            },
         )
     }
 
@@ -306,11 +323,13 @@ impl AlarmRoom {
         at: &str,
     ) -> (LocalizedText, LocalizedText) {
         let has_value = definition.text.en.contains("{v}");
-        let raised = alarm.value.map(format_number).filter(|_| has_value);
+        let shown = |value: f64| value_text(&definition.value_texts, value);
+        let raised = alarm.value.map(shown).filter(|_| has_value);
         if let Some((now, _)) = self.alarms.value_now(key) {
-            let raised = raised.filter(|r| *r != format_number(now));
-            let raised = raised.map(|r| format!("{r} {}", definition.unit).trim().to_string()).unwrap_or_default();
-            return (self.text(definition, alarm, Some(now)), LocalizedText::both(raised.clone(), raised));
+            let with_unit = |value: &str| format!("{value} {}", definition.unit).trim().to_string();
+            let raised = raised.filter(|raised| *raised != shown(now));
+            let raised = raised.map(|raised| LocalizedText::both(with_unit(&raised.zh), with_unit(&raised.en)));
+            return (self.text(definition, alarm, Some(now)), raised.unwrap_or_default());
         }
         let mut text = self.text(definition, alarm, alarm.value);
         if raised.is_some() && !at.is_empty() {

@@ -72,6 +72,9 @@ pub struct RuleSettings {
     /// A test run of the device raises it: nobody is told while one is announced (`plantroom test`).
     #[serde(default)]
     pub in_test: bool,
+    /// One priority more urgent while the flood level is high: from the level on that the scheme names in `raise_from`.
+    #[serde(default)]
+    pub raised_in_flood: bool,
     /// Alarms of one device that follow from each other: the first of them is marked.
     pub group: Option<String>,
     /// Cannot be shelved, taken out of service or hidden; a test that is announced keeps `in_test` ones quiet all the same.

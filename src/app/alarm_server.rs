@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::app::shared::Shared;
-use crate::app::{alarm_page, control_handlers, step};
+use crate::app::{alarm_page, control_handlers, feeds, step};
 use crate::model::actor::{Actor, ActorKind, Proof, Role, Via};
 use crate::model::command::{AlarmAction, Command, Operation, PageReply, Reply};
 use crate::model::failure::{FailureKind, Refusal};
@@ -28,6 +28,7 @@ pub fn view(shared: &Arc<Shared>) -> ServerView {
             let actor = Actor { id: program, kind, role, via: Via::Api, proof: Proof::Secret };
             act(&e, is_there, &key, actor, &note)
         }),
+        on_warning: feeds::handler(shared),
     }
 }
 

@@ -71,6 +71,7 @@ async fn answer(shared: &Shared, ask: ControlRequest, caller: Caller) -> Control
             });
             json(&rows.await?)
         }
+        ControlRequest::Flood => flood(shared),
         ControlRequest::Links => json(&held_links(shared)),
         ControlRequest::Alarms { all } => json(&alarms(shared, all)),
         ControlRequest::Explain { key } => json(&shared.engine().explain(&key, shared.clock.now())?),
@@ -126,6 +127,13 @@ async fn answer(shared: &Shared, ask: ControlRequest, caller: Caller) -> Control
         }
         other => decided_by_rules(shared, other, actor).await,
     }
+}
+
+/// The flood level.
+fn flood(shared: &Shared) -> ControlAnswer {
+    let view = shared.engine().flood_view(shared.clock.now());
+    let none = || Refusal::refused("this site has no flood levels: [flood] gives it some (docs/flood.md)");
+    json(&view.ok_or_else(none)?)
 }
 
 fn held_links(shared: &Shared) -> Vec<Held> {
@@ -219,6 +227,10 @@ async fn decided_by_rules(shared: &Shared, request: ControlRequest, actor: Actor
         }
         ControlRequest::CloseMonth { month, note } => {
             metering(shared, actor, MeteringRequest::CloseMonth { month }, note, false).await
+        }
+        ControlRequest::FloodCommand { operation, note } => {
+            command(shared, actor, note, Operation::Flood(operation)).await?;
+            flood(shared)
         }
         _ => Err(AppError::BadRequest("no such request".to_string()).into()),
     }

@@ -30,6 +30,7 @@ pub fn engine_plan(configuration: &Configuration, tokens: &Arc<PageTokens>) -> E
         rooms: RoomPlans {
             derive: configuration.derive.clone(),
             energy: configuration.demand_watches(),
+            flood: configuration.flood.clone(),
             alarm: AlarmPlan { rules: configuration.alarms.clone(), ..AlarmPlan::default() },
             oncall: Arc::clone(&configuration.oncall.plan),
             ..RoomPlans::default()

@@ -17,6 +17,7 @@ mod energy_messages;
 mod energy_publisher;
 pub mod engine_plan;
 pub mod error;
+pub mod feeds;
 pub mod file_modes;
 pub mod inbox;
 pub mod last_good;
@@ -58,6 +59,7 @@ use crate::http::files::LoadedFiles;
 use crate::journal::{Journal, Writer};
 use crate::lock::lock;
 use crate::model::actor::Actor;
+use crate::model::flood::FLOOD_DEVICE;
 use crate::model::history::Ask;
 use crate::model::notification::DeliveryOutcome;
 use crate::model::stream::Source;
@@ -186,6 +188,7 @@ impl App {
         let channels = &configuration.oncall.channels;
         channels.iter().for_each(|settings| self.start_channel(settings, &LoadedFiles::read(&settings.files())));
         configuration.buses.iter().for_each(|bus| self.start_bus(bus));
+        configuration.feeds.iter().for_each(|feed| self.start_feed(feed, &LoadedFiles::read(&feed.files())));
     }
 
     /// Who answers questions about the past, and who books consumption.
@@ -311,6 +314,7 @@ impl App {
         self.shared.adapters.web_tokens.refresh().await;
         self.change_sinks(&configuration, site_changed, &mut report).await;
         self.change_channels(&configuration, &mut report).await;
+        self.change_feeds(&configuration, &mut report).await;
         let names: Vec<String> = configuration.sinks.iter().map(|s| s.cursor()).collect();
         self.shared.journal.retain_cursors(&names);
         self.pollers.drop_finished();
@@ -403,14 +407,14 @@ fn take_if<T>(list: &Mutex<Vec<T>>, gone: impl Fn(&T) -> bool) -> Vec<T> {
     out
 }
 
-/// Tags of each device, including the gateway itself, and of each metering point.
+/// Tags of each device, of the gateway itself, of the flood level, and of each metering point.
 fn device_tags(configuration: &Configuration) -> DeviceTagsById {
     let tags = |class: &str, area: &str| DeviceTags {
         class: class.to_string(),
         area: area.to_string(),
         ..DeviceTags::default()
     };
-    let gateway = ("gateway".to_string(), tags("gateway", ""));
+    let own = ["gateway", FLOOD_DEVICE].map(|id| (id.to_string(), tags(id, "")));
     let devices = configuration.devices.iter().map(|(id, d)| (id.clone(), tags(&d.class, &d.area)));
     let of_point = |point: &MeteringPoint| DeviceTags {
         area: point.area.clone().unwrap_or_default(),
@@ -422,5 +426,5 @@ fn device_tags(configuration: &Configuration) -> DeviceTagsById {
     };
     let points =
         configuration.metering.points.iter().map(|(id, point)| (DeviceTags::metering_point(id), of_point(point)));
-    devices.chain([gateway]).chain(points).collect()
+    devices.chain(own).chain(points).collect()
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::app::shared::{ChannelHandle, ChannelHealth, SinkHandle};
-use crate::app::{App, alarm_server, device_tags, pages, reply_ways, step, take_if};
+use crate::app::{App, alarm_server, device_tags, feeds, pages, reply_ways, step, take_if};
 use crate::channel;
 use crate::config::Configuration;
 use crate::http::files::{LoadedFiles, NamedFile};
@@ -61,6 +61,7 @@ impl App {
             let context = CommandContext {
                 site: configuration.site.id.clone(),
                 handler: alarm_server::mqtt_command_handler(&self.shared, name),
+                on_warning: feeds::handler(&self.shared),
                 on_listening: Arc::new(move |result| shared.adapters.reply_ways.set(&way, result)),
                 outbox_health: Arc::clone(&health),
                 files: files.clone(),

@@ -19,6 +19,7 @@ use crate::clock::{Clock, Timings};
 use crate::config::Configuration;
 use crate::engine::Engine;
 use crate::http::files::LoadedFiles;
+use crate::intake::settings::FeedSettings;
 use crate::journal::Journal;
 use crate::ledger::error::LedgerError;
 use crate::lock::lock;
@@ -74,6 +75,8 @@ pub struct AdapterState {
     pub buses: Mutex<Vec<BusHandle>>,
     pub sinks: Mutex<Vec<SinkHandle>>,
     pub channels: Mutex<Vec<ChannelHandle>>,
+    /// Feeds of warnings.
+    pub feeds: Mutex<Vec<FeedHandle>>,
     /// Whether replies of people can be received, by channel.
     pub reply_ways: reply_ways::ReplyReceivers,
     /// What brokers retain, current.
@@ -134,6 +137,13 @@ pub struct BusHandle {
     pub health: Arc<BusHealth>,
     pub(super) read_requests: Arc<Mutex<Option<mpsc::Sender<ReadRequest>>>>,
     pub(super) task: TaskHandle,
+}
+
+/// A feed of warnings with the task that asks it.
+pub struct FeedHandle {
+    pub settings: FeedSettings,
+    /// What asks it; none: it is only spoken to.
+    pub(super) task: Option<TaskHandle>,
 }
 
 pub struct SinkHandle {

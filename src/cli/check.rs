@@ -82,6 +82,8 @@ pub fn run(global: &Global, args: &Args) -> CommandOutcome {
     Ok(())
 }
 
+/// Answer to whoever sends something while a check listens.
+const UNDER_WAY: &str = "a check is under way";
 /// Warnings of one kind that are printed one by one; more of them are counted.
 const ALIKE_SHOWN: usize = 3;
 
@@ -263,7 +265,8 @@ fn reply_ways(global: &Global, configuration: &Configuration) -> Result<usize, C
             let context = CommandContext {
                 site: configuration.site.id.clone(),
                 // A trial executes no command.
-                handler: Arc::new(|_| Box::pin(async { Err(Refusal::refused("a check is under way")) })),
+                handler: Arc::new(|_| Box::pin(async { Err(Refusal::refused(UNDER_WAY)) })),
+                on_warning: Arc::new(|_, _| Box::pin(async { Err(Refusal::refused(UNDER_WAY)) })),
                 on_listening: Arc::new(move |result| record_result(result.err().map(|why| why.to_string()))),
                 outbox_health: Arc::new(outbox_health),
                 files: LoadedFiles::load(sink.files()).await,

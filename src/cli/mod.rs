@@ -24,6 +24,7 @@ mod energy_question;
 mod energy_readings;
 mod energy_report;
 mod export_file;
+pub mod flood;
 pub mod history;
 mod ledger;
 pub mod output;
@@ -121,6 +122,8 @@ enum CliCommand {
     Page(page::Args),
     /// Who is on call, and who stands in.
     Rota(page::RotaArgs),
+    /// The flood level, what it follows from, and when it may go down.
+    Flood(flood::Args),
     /// Give the alarms a sample for a trial: marked TEST, never history, evidence or energy.
     Inject(alarm::InjectArgs),
     /// What a store refused for good: listed, sent again, discarded.
@@ -303,6 +306,7 @@ pub fn main() -> ExitCode {
         CliCommand::Explain(a) => alarm::explain(&args, a),
         CliCommand::Page(a) => page::run(&args, a),
         CliCommand::Rota(a) => page::rota(&args, a),
+        CliCommand::Flood(of) => flood::run(&args, of),
         CliCommand::Inject(a) => alarm::inject(&args, a),
         CliCommand::SetAside(args_of) => set_aside::run(&args, args_of),
         CliCommand::Verify(of) => verify::run(&args, of),

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use crate::config::build::UnitEntry;
 use crate::config::catalogue::Catalogue;
 use crate::config::check_alarms;
+use crate::config::check_flood::{self, FloodSubject};
 use crate::config::check_oncall;
-use crate::config::check_site::{ID_HINT, check_health, check_journal, check_sinks, check_site, is_id};
+use crate::config::check_site::{ID_HINT, check_sinks, is_id, process_settings, single_site};
 use crate::config::doc::{Problems, TomlEntry, single};
 use crate::config::plant::CheckedPlant;
 use crate::config::settings as file;
@@ -30,22 +31,8 @@ pub fn check(
     is_incomplete: bool,
     problems: &mut Problems,
 ) -> Option<Configuration> {
-    let site = single(&files.site, "site", problems).cloned();
-    if let Some(entry) = files.site.first() {
-        check_site(entry, problems);
-    } else if !is_incomplete {
-        let hint = "[site] with id, zh, en and time_zone, in any of the files";
-        problems.error(crate::config::doc::file_location("configuration"), "there is no [site]", hint);
-    }
-    let clock = single(&files.clock, "clock", problems).cloned().unwrap_or_default();
-    let journal = single(&files.journal, "journal", problems).cloned().unwrap_or_default();
-    check_journal(files, problems);
-    let health = single(&files.health, "health", problems).cloned().unwrap_or_default();
-    check_health(files, problems);
-    let web = single(&files.web, "web", problems).cloned().unwrap_or_default();
-    for (key, what, hint) in web.problems() {
-        problems.error(files.web[0].table.location(&[key]), what, hint);
-    }
+    let site = single_site(files, is_incomplete, problems);
+    let (clock, journal, health, web) = process_settings(files, problems);
     let c = Check { files, catalogue: &catalogue, is_incomplete };
     let units = c.units(problems);
     let links = c.links(&units, problems);
@@ -75,7 +62,16 @@ pub fn check(
     let oncall = check_oncall::check(files, &catalogue, &devices, &zone, is_incomplete, problems);
     let watches = check_metering::demand_watches(&contracts, &metering, energy.interval_min);
     let energy_points = check_metering::energy_points(&known, &metering, &watches);
-    let plant = CheckedPlant { devices: &devices, derive: &derive, buses: &buses, energy_points: &energy_points };
+    let (flood, feeds) = check_flood::check(files, &catalogue, (&devices, &derive), problems);
+    let computed_points = check_flood::with_computed_points(energy_points, &flood);
+    let subject = FloodSubject::of(&flood);
+    let plant = CheckedPlant {
+        devices: &devices,
+        derive: &derive,
+        buses: &buses,
+        computed_points: &computed_points,
+        flood: subject.as_ref(),
+    };
     let (alarms, applies) = check_alarms::check(files, &catalogue, &plant, zone, problems);
     Some(Configuration {
         site: site?,
@@ -91,6 +87,8 @@ pub fn check(
         metering,
         contracts,
         registers,
+        flood,
+        feeds,
         alarms,
         rule_applications: applies,
         sinks,

@@ -19,6 +19,8 @@ use crate::config::doc::Problems;
 use crate::config::plant::CheckedPlant;
 use crate::config::serde_message;
 use crate::config::{ConfiguredDevice, Files};
+use crate::flood::room::FLOOD_POINTS;
+use crate::model::flood::FLOOD_DEVICE;
 use crate::model::point::GATEWAY_POINTS;
 use crate::model::problem::{FileFinding, did_you_mean};
 use crate::model::time::duration_ms;
@@ -86,9 +88,11 @@ pub fn check(
             let built = build::build(name, rule, subject);
             let keys = |d: &Vec<AlarmDefinition>| d.iter().map(AlarmDefinition::key).collect();
             let applied = built.as_ref().map(keys).map_err(Clone::clone);
-            let rule = format!("{}.{name}", subject.class);
-            applies.push(RuleApplication { device: subject.id.to_string(), rule, alarms: applied });
-            definitions.extend(built.unwrap_or_default());
+            let full_name = format!("{}.{name}", subject.class);
+            applies.push(RuleApplication { device: subject.id.to_string(), rule: full_name, alarms: applied });
+            let mut built = built.unwrap_or_default();
+            plant.flood.into_iter().for_each(|flood| flood.connect(rule, &mut built));
+            definitions.extend(built);
         }
     }
     warn_missing_parameters(&applies, files, problems);
@@ -98,17 +102,17 @@ pub fn check(
     (Rules { definitions: definitions.into_iter().map(Arc::new).collect(), settings, zone }, applies)
 }
 
-/// The rules of a class: its own, and those of `any` whose names it does not define itself. Links and the gateway take none of
-/// `any`.
+/// The rules of a class: its own, and those of `any` whose names it does not define itself. Links, the gateway and the flood level take
+/// none of `any`.
 fn rules_of<'a>(class: &str, catalogue: &'a Catalogue) -> impl Iterator<Item = (&'a str, &'a Template)> {
     let own = catalogue.rules.get(class);
-    let any = catalogue.rules.get(ANY).filter(|_| class != LINK && class != "gateway");
+    let any = catalogue.rules.get(ANY).filter(|_| ![LINK, "gateway", FLOOD_DEVICE].contains(&class));
     let is_own = move |name: &str| own.is_some_and(|o| o.contains_key(name));
     let any = any.into_iter().flatten().filter(move |(name, _)| !is_own(name));
     own.into_iter().flatten().chain(any).map(|(name, rule)| (name.as_str(), rule))
 }
 
-/// Devices, links and the gateway as subjects of rules.
+/// Devices, links, the gateway and the flood level as subjects of rules.
 fn subjects<'a>(plant: &CheckedPlant<'a>, vocabulary: &'a Vocabulary) -> Vec<RuleSubject<'a>> {
     static NONE: BTreeMap<String, f64> = BTreeMap::new();
     let unit_of = |class: &'a str| -> UnitOf<'a> {
@@ -117,7 +121,7 @@ fn subjects<'a>(plant: &CheckedPlant<'a>, vocabulary: &'a Vocabulary) -> Vec<Rul
     let device = |d: &'a ConfiguredDevice| {
         let mut points: BTreeSet<&str> = d.points.keys().map(String::as_str).collect();
         points.extend(plant.derive.iter().filter(|x| x.settings.device == *d.id).map(|x| x.settings.point.as_str()));
-        points.extend(plant.energy_points.get(&*d.id).into_iter().flatten());
+        points.extend(plant.computed_points.get(&*d.id).into_iter().flatten().map(|point| &**point));
         RuleSubject {
             id: &d.id,
             class: &d.class,
@@ -143,7 +147,15 @@ fn subjects<'a>(plant: &CheckedPlant<'a>, vocabulary: &'a Vocabulary) -> Vec<Rul
         devices: Vec::new(),
         unit_of: unit_of("gateway"),
     };
-    plant.devices.values().map(device).chain(plant.buses.iter().map(link)).chain([own]).collect()
+    let flood = plant.flood.map(|flood| RuleSubject {
+        id: FLOOD_DEVICE,
+        class: FLOOD_DEVICE,
+        points: FLOOD_POINTS.into(),
+        parameters: &flood.numbers,
+        devices: Vec::new(),
+        unit_of: unit_of(FLOOD_DEVICE),
+    });
+    plant.devices.values().map(device).chain(plant.buses.iter().map(link)).chain([own]).chain(flood).collect()
 }
 
 fn devices_on(bus: &BusConfig) -> BTreeSet<&str> {

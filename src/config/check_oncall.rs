@@ -15,6 +15,7 @@ use crate::config::check_site::{ID_HINT, is_id};
 use crate::config::doc::{Problems, TomlEntry, single};
 use crate::config::{ConfiguredDevice, Files};
 use crate::http;
+use crate::model::flood::FLOOD_DEVICE;
 use crate::model::point::LocalizedText;
 use crate::model::problem::did_you_mean;
 use crate::model::time::UnixMillis;
@@ -52,7 +53,9 @@ pub fn check(
         device_tags: devices.iter().map(|(id, d)| (id.clone(), (d.class.clone(), d.area.clone()))).collect(),
         ..OncallPlan::default()
     };
-    plan.device_tags.insert("gateway".to_string(), ("gateway".to_string(), String::new()));
+    for own in ["gateway", FLOOD_DEVICE] {
+        plan.device_tags.insert(own.to_string(), (own.to_string(), String::new()));
+    }
     if let Some(entry) = files.oncall.first() {
         general(entry, catalogue, &mut plan, problems);
     } else {

@@ -1,9 +1,42 @@
 //! Checks of tables that depend on no other table: site, journal, health page, sinks.
 
-use crate::config::doc::{Problems, TomlEntry};
-use crate::config::settings as file;
+use crate::clock::ClockSettings;
+use crate::config::doc::{Problems, TomlEntry, single};
+use crate::config::settings::Site;
 use crate::config::tables::Files;
+use crate::journal::JournalSettings;
 use crate::sink;
+use crate::web::HealthPageSettings;
+use crate::web::server::ServerSettings;
+
+/// The site's own table; its absence is a problem unless some table could not be read.
+pub fn single_site(files: &Files<'_>, is_incomplete: bool, problems: &mut Problems) -> Option<Site> {
+    let site = single(&files.site, "site", problems).cloned();
+    if let Some(entry) = files.site.first() {
+        check_site(entry, problems);
+    } else if !is_incomplete {
+        let hint = "[site] with id, zh, en and time_zone, in any of the files";
+        problems.error(crate::config::doc::file_location("configuration"), "there is no [site]", hint);
+    }
+    site
+}
+
+/// What the process itself needs: clock, journal and the two listeners.
+pub fn process_settings(
+    files: &Files<'_>,
+    problems: &mut Problems,
+) -> (ClockSettings, JournalSettings, HealthPageSettings, ServerSettings) {
+    let clock = single(&files.clock, "clock", problems).cloned().unwrap_or_default();
+    let journal = single(&files.journal, "journal", problems).cloned().unwrap_or_default();
+    check_journal(files, problems);
+    let health = single(&files.health, "health", problems).cloned().unwrap_or_default();
+    check_health(files, problems);
+    let web = single(&files.web, "web", problems).cloned().unwrap_or_default();
+    for (key, what, hint) in web.problems() {
+        problems.error(files.web[0].table.location(&[key]), what, hint);
+    }
+    (clock, journal, health, web)
+}
 
 /// Whether an id can be part of a topic and a tag.
 pub fn is_id(id: &str) -> bool {
@@ -16,7 +49,7 @@ pub fn is_id(id: &str) -> bool {
 pub const ID_HINT: &str = "lower-case letters, digits, - and _, at most 64 of them";
 
 /// Checks the site's id and time zone.
-pub fn check_site(entry: &TomlEntry<'_, file::Site>, problems: &mut Problems) {
+fn check_site(entry: &TomlEntry<'_, Site>, problems: &mut Problems) {
     let site = &entry.value;
     if !is_id(&site.id) {
         problems.error(entry.table.location(&["id"]), format!("`{}` cannot be a site's id", site.id), ID_HINT);
@@ -32,7 +65,7 @@ pub fn check_site(entry: &TomlEntry<'_, file::Site>, problems: &mut Problems) {
 }
 
 /// Checks the ranges of commit interval, days of history and size.
-pub fn check_journal(files: &Files<'_>, problems: &mut Problems) {
+fn check_journal(files: &Files<'_>, problems: &mut Problems) {
     let Some(entry) = files.journal.first() else { return };
     let j = &entry.value;
     if !(1_000..=10_000).contains(&j.commit_ms) {
@@ -55,7 +88,7 @@ pub fn check_journal(files: &Files<'_>, problems: &mut Problems) {
 }
 
 /// The health page may listen on loopback only.
-pub fn check_health(files: &Files<'_>, problems: &mut Problems) {
+fn check_health(files: &Files<'_>, problems: &mut Problems) {
     let Some(entry) = files.health.first() else { return };
     let listen = &entry.value.listen;
     let address = listen.parse::<std::net::SocketAddr>();

@@ -14,6 +14,7 @@ pub mod check;
 pub mod check_alarms;
 mod check_derive;
 mod check_field;
+mod check_flood;
 mod check_metering;
 pub mod check_oncall;
 mod check_reach;
@@ -42,7 +43,7 @@ use crate::energy::forecast::DemandWatch;
 use crate::model::problem::Problem;
 use crate::model::settings::SettingsReader;
 use crate::poll::BusConfig;
-use crate::{alarm, clock, control, derive, energy, journal, sink, web};
+use crate::{alarm, clock, control, derive, energy, flood, intake, journal, sink, web};
 
 /// A configuration that passed all checks.
 #[derive(Clone, Debug)]
@@ -65,6 +66,10 @@ pub struct Configuration {
     pub contracts: Arc<Vec<energy::tariff::Contract>>,
     /// Limits of the registers that are read.
     pub registers: Arc<registers::RegisterLimitsByPoint>,
+    /// Flood levels, sumps and rain gauges.
+    pub flood: flood::plan::FloodPlan,
+    /// Feeds of warnings.
+    pub feeds: Vec<intake::settings::FeedSettings>,
     pub sinks: Vec<sink::kinds::SinkSettings>,
     pub alarms: alarm::Rules,
     /// For each rule and each device of its class: the resulting alarms, or what is missing.

@@ -1,8 +1,10 @@
 //! The plant as far as it is checked, for the rules that are built from it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use crate::config::ConfiguredDevice;
+use crate::config::check_flood::FloodSubject;
 use crate::poll::BusConfig;
 
 /// The checked parts of the configuration that rules are built from.
@@ -10,8 +12,10 @@ pub struct CheckedPlant<'a> {
     pub devices: &'a BTreeMap<String, ConfiguredDevice>,
     pub derive: &'a [crate::derive::DerivedDefinition],
     pub buses: &'a [BusConfig],
-    /// Points that come from the energy rules and the ledger, by device.
-    pub energy_points: &'a BTreeMap<String, BTreeSet<&'static str>>,
+    /// Points that come from the energy rules, the ledger and the flood rules, by device.
+    pub computed_points: &'a BTreeMap<String, BTreeSet<Arc<str>>>,
+    /// What bears the flood level; none: the site has none.
+    pub flood: Option<&'a FloodSubject>,
 }
 
 impl CheckedPlant<'_> {

@@ -8,7 +8,7 @@ use crate::config::doc::{Located, Problems, TomlEntry};
 use crate::config::settings::{Device, Links, Site, UnitSettings};
 use crate::config::{kinds, list};
 use crate::model::settings::SettingsReader as _;
-use crate::{alarm, channel, clock, control, derive, energy, journal, link, oncall, sink, web};
+use crate::{alarm, channel, clock, control, derive, energy, flood, intake, journal, link, oncall, sink, web};
 
 /// The type of a table in the schema: `single` occurs once, `list` with two brackets, the others hold a list for each kind.
 macro_rules! schema_type {
@@ -214,6 +214,12 @@ tables! {
     /// What the site changes of alarm rules.
     #[serde(default)]
     alarm: list alarm::site::RuleOverride,
+    /// Flood levels of the site.
+    #[serde(default)]
+    flood: single flood::settings::FloodSettings,
+    /// Where warnings of floods and rainstorms come from.
+    #[serde(default)]
+    feed: list intake::settings::FeedSettings,
     /// Where readings go: MQTT brokers and time-series stores.
     #[serde(default)]
     sink: sinks sink::kinds::Sinks,

@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::model::actor::{Actor, Role};
 use crate::model::failure::{Failure, FailureKind};
+use crate::model::flood::FloodOperation;
 
 /// Who may change something through the socket: `[control]`. Whoever can connect (the gateway's own user and its group) may read.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -25,6 +26,8 @@ use crate::model::failure::{Failure, FailureKind};
 pub struct ControlSettings {
     /// Users of this machine who may acknowledge, shelve, inject, reload and so on, beside root and the gateway's own user.
     pub writers: Vec<String>,
+    /// Users of this machine who may do that, and force the flood level down, too; root always may.
+    pub managers: Vec<String>,
 }
 
 /// What can be asked of a running gateway.
@@ -151,6 +154,15 @@ pub enum ControlRequest {
         #[serde(rename = "by")]
         tester: String,
     },
+    /// The flood level, with what it follows from.
+    Flood,
+    /// A person sets the flood level, withdraws that, or forces the level down.
+    FloodCommand {
+        /// What is done.
+        operation: FloodOperation,
+        /// Why.
+        note: String,
+    },
     /// A sample for a trial of alarms.
     Inject {
         device: String,
@@ -213,11 +225,17 @@ impl Caller {
         Self { uid, name }
     }
 
-    /// The caller as an actor: root, the gateway's own user and `writers` may change something, others read.
+    /// The caller as an actor: root and `managers` may do everything, the gateway's own user and `writers` change something, others read.
     pub fn actor(self, settings: &ControlSettings) -> Actor {
         let own = rustix::process::geteuid().as_raw();
-        let may_write = self.uid == 0 || self.uid == own || settings.writers.contains(&self.name);
-        Actor::local(self.name, self.uid, if may_write { Role::Engineer } else { Role::Viewer })
+        let role = if self.uid == 0 || settings.managers.contains(&self.name) {
+            Role::Manager
+        } else if self.uid == own || settings.writers.contains(&self.name) {
+            Role::Engineer
+        } else {
+            Role::Viewer
+        };
+        Actor::local(self.name, self.uid, role)
     }
 }
 
@@ -415,10 +433,17 @@ mod tests {
     #[tokio::test]
     async fn whoever_may_read_changes_nothing_unless_named() {
         let own = rustix::process::geteuid().as_raw();
-        let settings = ControlSettings { writers: vec!["uid 4000000002".to_string()] };
-        for (uid, role) in
-            [(0, Role::Engineer), (own, Role::Engineer), (4_000_000_002, Role::Engineer), (4_000_000_001, Role::Viewer)]
-        {
+        let settings = ControlSettings {
+            writers: vec!["uid 4000000002".to_string()],
+            managers: vec!["uid 4000000003".to_string()],
+        };
+        for (uid, role) in [
+            (0, Role::Manager),
+            (own, if own == 0 { Role::Manager } else { Role::Engineer }),
+            (4_000_000_002, Role::Engineer),
+            (4_000_000_003, Role::Manager),
+            (4_000_000_001, Role::Viewer),
+        ] {
             let actor = Caller::of(uid).await.actor(&settings);
             assert_eq!((actor.role, actor.proof), (role, Proof::PeerUid(uid)));
         }

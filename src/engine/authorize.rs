@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::model::actor::{Actor, ActorKind, Proof, Role};
 use crate::model::command::{AlarmAction, Operation, Reply};
 use crate::model::failure::{FailureKind, Refusal};
+use crate::model::flood::FloodOperation;
 use crate::model::problem::unknown;
 use crate::model::text::{REMARK, one_line};
 
@@ -26,6 +27,8 @@ enum Needs {
     ProvenTechnician,
     /// What changes rules, rotas or the gateway itself.
     ProvenEngineer,
+    /// What sets aside the water's or a service's word.
+    ProvenManager,
 }
 
 fn needs(operation: &Operation) -> Needs {
@@ -43,6 +46,8 @@ fn needs(operation: &Operation) -> Needs {
             Reply::Acknowledge | Reply::Arrive => Needs::AnyTechnician,
             Reply::HandOver { .. } | Reply::Shelve { .. } | Reply::Reset => Needs::ProvenTechnician,
         },
+        Operation::Flood(FloodOperation::Set { .. } | FloodOperation::Withdraw) => Needs::ProvenTechnician,
+        Operation::Flood(FloodOperation::ForceDown { .. }) => Needs::ProvenManager,
         Operation::Inject(_)
         | Operation::TestPage { .. }
         | Operation::AddOverride { .. }
@@ -61,8 +66,16 @@ pub fn authorize(policy: &Policy, actor: &Actor, operation: &Operation) -> Resul
         return Ok(());
     }
     let needs = needs(operation);
-    if actor.role < Role::Technician || (needs == Needs::ProvenEngineer && actor.role < Role::Engineer) {
-        let (zh, en) = ("没有此权限", "may read here and change nothing");
+    let least = match needs {
+        Needs::AnyTechnician | Needs::ProvenTechnician => Role::Technician,
+        Needs::ProvenEngineer => Role::Engineer,
+        Needs::ProvenManager => Role::Manager,
+    };
+    if actor.role < least {
+        let (zh, en) = match least {
+            Role::Manager if actor.role >= Role::Technician => ("不是经理，没有此权限", "is no manager"),
+            _ => ("没有此权限", "may read here and change nothing"),
+        };
         let (zh, en) = (format!("{} {zh}", actor.id), format!("not permitted: {} {en}", actor.id));
         return Err(Refusal::new(FailureKind::NotPermitted, zh, en));
     }

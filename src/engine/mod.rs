@@ -34,6 +34,8 @@ use crate::energy::room::EnergyRoom;
 use crate::engine::authorize::{Policy, authorize};
 use crate::engine::guarded::Guarded;
 use crate::engine::liveness::LivenessRoom;
+use crate::flood::room::FloodRoom;
+use crate::flood::view::FloodView;
 use crate::model::actor::Actor;
 use crate::model::command::{Command, GatewayOperation, Operation};
 use crate::model::directory::Directory;
@@ -159,6 +161,7 @@ rooms! {
     derive: DeriveRoom,
     liveness: LivenessRoom,
     energy: EnergyRoom,
+    flood: FloodRoom,
     alarm: AlarmRoom,
     oncall: OncallRoom,
 }
@@ -371,6 +374,11 @@ impl Engine {
         &self.alarm_room().alarms
     }
 
+    /// The flood level; none: the site has none.
+    pub fn flood_view(&self, now: Now) -> Option<FloodView> {
+        self.rooms.flood.peek().view(now)
+    }
+
     /// Pages and rotas, for whoever shows them.
     pub fn oncall(&self) -> &crate::oncall::Oncall {
         &self.rooms.oncall.peek().oncall
@@ -388,7 +396,12 @@ impl Engine {
 
     fn refuse_if_disabled(&self, room: &str, effects: &mut Effects) {
         if self.rooms.disabled().contains(&room) {
-            let zh = if room == AlarmRoom::ID { "告警规则" } else { "通知规则" };
+            let zh = match room {
+                AlarmRoom::ID => "告警规则",
+                FloodRoom::ID => "防汛规则",
+                EnergyRoom::ID => "能耗规则",
+                _ => "通知规则",
+            };
             effects.refused = Some(Refusal::new(
                 FailureKind::Broken,
                 format!("{zh}出错已停用，请工程师重新加载"),
@@ -456,6 +469,7 @@ fn room_of(operation: &Operation) -> &'static str {
         | Operation::AddOverride { .. }
         | Operation::WithdrawOverride { .. } => OncallRoom::ID,
         Operation::Metering(_) => EnergyRoom::ID,
+        Operation::Flood(_) => FloodRoom::ID,
         // No rule decides it.
         Operation::Gateway(_) => "",
     }

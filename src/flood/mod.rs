@@ -2,8 +2,14 @@
 
 pub mod area;
 pub mod level;
+pub mod plan;
 pub mod pumping;
 pub mod rain;
+pub mod room;
 pub mod scheme;
 pub mod scheme_file;
+pub mod settings;
+pub mod state;
+pub mod view;
 pub mod warnings;
+pub mod water;

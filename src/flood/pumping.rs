@@ -29,13 +29,18 @@ const REFERENCE: usize = 10;
 /// Seconds in an hour.
 const HOUR_S: f64 = 3_600.0;
 
+/// Pumps of a sump at most.
+pub const PUMPS_MAX: usize = 8;
+
 /// What is known of a sump.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct SumpGeometry {
     /// Plan area, m².
     pub area_m2: f64,
     /// Level at which water comes out, in metres of the level's scale.
     pub floor_m: f64,
+    /// Rated flow of each pump, m³/h: what it counts for until it was measured.
+    pub rated_m3h: [Option<f64>; PUMPS_MAX],
 }
 
 /// A level with the pumps that ran then.
@@ -235,16 +240,17 @@ impl Pumping {
         self.pumps.get(pump)
     }
 
-    /// Inflow of the last minute, m³/h; none while a pump runs whose capacity is not known, or after too short a time.
+    /// Inflow of the last minute, m³/h; none while a pump runs of which neither capacity nor rating is known, or after too short a time.
     pub fn inflow_m3h(&self, sump: SumpGeometry) -> Option<f64> {
-        let moved = self.moved_m3h(self.segment.running)?;
+        let moved = self.moved_m3h(self.segment.running, sump)?;
         Some((self.slope_m_s()? * sump.area_m2 * HOUR_S + moved).max(0.0))
     }
 
     /// What pumps move together, m³/h.
-    fn moved_m3h(&self, running: u8) -> Option<f64> {
-        let pumps = (0..8).filter(|pump| running & (1 << pump) != 0);
-        pumps.map(|pump| self.pumps.get(pump)?.capacity_m3h()).sum()
+    fn moved_m3h(&self, running: u8, sump: SumpGeometry) -> Option<f64> {
+        let pumps = (0..PUMPS_MAX).filter(|pump| running & (1 << pump) != 0);
+        let measured = |pump: usize| self.pumps.get(pump).and_then(PumpRecord::capacity_m3h);
+        pumps.map(|pump| measured(pump).or(sump.rated_m3h[pump])).sum()
     }
 
     fn slope_m_s(&self) -> Option<f64> {
@@ -257,10 +263,10 @@ impl Pumping {
         sums.slope().filter(|_| last.since(first) >= SEGMENT_MIN_MS)
     }
 
-    /// Minutes until the water reaches the floor if these pumps run from now on; `None`: it does not, or the inflow is not known.
+    /// Minutes until the water reaches the floor if these pumps run from now on; infinite: it does not. `None`: the inflow is not known.
     pub fn time_to_floor_min(&self, pumps: u8, sump: SumpGeometry) -> Option<f64> {
         let room_m3 = (sump.floor_m - self.window.back()?.1).max(0.0) * sump.area_m2;
-        let net_m3h = self.inflow_m3h(sump)? - self.moved_m3h(pumps)?;
-        (net_m3h > 0.0).then(|| room_m3 / net_m3h * 60.0)
+        let net_m3h = self.inflow_m3h(sump)? - self.moved_m3h(pumps, sump)?;
+        Some(if net_m3h > 0.0 { room_m3 / net_m3h * 60.0 } else { f64::INFINITY })
     }
 }

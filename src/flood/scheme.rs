@@ -17,6 +17,8 @@ pub struct Scheme {
     pub ended: Vec<LevelMatch>,
     /// The first has rank 1.
     pub levels: Vec<SchemeLevel>,
+    /// From this rank on alarms that say so are one priority more urgent.
+    pub raise_from: u8,
 }
 
 /// A level of a scheme.
@@ -29,6 +31,8 @@ pub struct SchemeLevel {
     pub colour: String,
     /// A warning has this level if one of them holds.
     pub matches: Vec<LevelMatch>,
+    /// Alarm rules, `class.rule`: each active alarm of them demands this level.
+    pub local: Vec<String>,
     /// How long the level lasts at least.
     pub min_hold_ms: u64,
 }
@@ -75,6 +79,12 @@ impl Scheme {
     /// The level of a rank; none for 0.
     pub fn level(&self, rank: u8) -> Option<&SchemeLevel> {
         self.levels.get(usize::from(rank).checked_sub(1)?)
+    }
+
+    /// The rank that an alarm of a rule, `class.rule`, demands; 0: none.
+    pub fn local_rank(&self, rule: &str) -> u8 {
+        let demands = |level: &SchemeLevel| level.local.iter().any(|of| of == rule);
+        self.levels.iter().rposition(demands).map_or(0, rank)
     }
 
     /// The rank of a level by its id.

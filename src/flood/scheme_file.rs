@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use crate::flood::scheme::{LevelMatch, Scheme, SchemeLevel};
 use crate::model::point::LocalizedText;
-use crate::model::problem::FileFinding;
+use crate::model::problem::{FileFinding, did_you_mean};
 use crate::model::time::DurationText;
 
 /// Version of the files' format.
@@ -34,6 +34,8 @@ pub struct SchemeFile {
     /// By what a service says that a warning is no longer in force, where it does so by a value. One of them is enough.
     #[serde(default)]
     pub ended: Vec<MatchSettings>,
+    /// Level from which on alarm rules with `raised_in_flood` are one priority more urgent; none: the one before the highest.
+    pub raise_from: Option<String>,
     /// The levels, the mildest first.
     pub level: Vec<LevelSettings>,
 }
@@ -57,6 +59,9 @@ pub struct LevelSettings {
     /// Which warnings have this level. One of them is enough; the highest level counts.
     #[serde(default)]
     pub matches: Vec<MatchSettings>,
+    /// Alarm rules of the site's own sensors, `class.rule`: each alarm of them demands this level while it is active.
+    #[serde(default)]
+    pub local: Vec<String>,
 }
 
 /// What a warning must say: everything that is given.
@@ -100,7 +105,18 @@ pub fn scheme(id: &str, file: &SchemeFile) -> (Scheme, Vec<FileFinding>) {
     }
     let events = file.events.iter().filter(|word| !word.trim().is_empty()).cloned().collect();
     let name = LocalizedText::both(file.zh.as_str(), file.en.as_str());
-    (Scheme { id: id.to_string(), name, events, ended, levels }, findings)
+    let mut scheme = Scheme { id: id.to_string(), name, events, ended, levels, raise_from: 0 };
+    let before_highest = u8::try_from(scheme.levels.len().saturating_sub(1).max(1)).unwrap_or(u8::MAX);
+    scheme.raise_from = match &file.raise_from {
+        None => before_highest,
+        Some(level) => scheme.rank_of(level).unwrap_or_else(|| {
+            let known = scheme.levels.iter().map(|level| &*level.id);
+            let hint = did_you_mean(level, known);
+            findings.push(FileFinding::error(&["raise_from"], format!("there is no level `{level}`"), hint));
+            before_highest
+        }),
+    };
+    (scheme, findings)
 }
 
 fn level<'a>(settings: &'a LevelSettings, ids: &mut BTreeSet<&'a str>, findings: &mut Vec<FileFinding>) -> SchemeLevel {
@@ -134,7 +150,14 @@ fn level<'a>(settings: &'a LevelSettings, ids: &mut BTreeSet<&'a str>, findings:
     });
     let name = LocalizedText::both(settings.zh.as_str(), settings.en.as_str());
     let matches = matches(&settings.matches, "matches", findings);
-    SchemeLevel { id: settings.id.as_str().into(), name, colour: settings.colour.clone(), matches, min_hold_ms }
+    SchemeLevel {
+        id: settings.id.as_str().into(),
+        name,
+        colour: settings.colour.clone(),
+        matches,
+        local: settings.local.clone(),
+        min_hold_ms,
+    }
 }
 
 fn matches(all: &[MatchSettings], key: &str, findings: &mut Vec<FileFinding>) -> Vec<LevelMatch> {

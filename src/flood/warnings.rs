@@ -90,7 +90,7 @@ pub enum Outcome {
     NotActual,
     /// Of another event than the scheme's.
     OtherEvent,
-    /// Of another area.
+    /// Of an area in which the site does not lie.
     OtherArea,
     /// There are too many that are graver.
     TooMany,

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::model::actor::Actor;
+use crate::model::flood::FloodOperation;
 use crate::model::metering::MeteringCommand;
 use crate::model::time::UnixMillis;
 
@@ -54,6 +55,8 @@ pub enum Operation {
     },
     /// Something with register readings and the figures made of them.
     Metering(MeteringCommand),
+    /// Something with the flood level.
+    Flood(FloodOperation),
     /// Something with the gateway itself, which no rule decides.
     Gateway(GatewayOperation),
 }

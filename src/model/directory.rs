@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use jiff::tz::TimeZone;
 
+use crate::model::flood::FLOOD_DEVICE;
 use crate::model::point::{Language, LocalizedText};
 use crate::model::problem::unknown;
 use crate::model::text::{REMARK, one_line};
@@ -63,7 +64,7 @@ impl Default for Directory {
 }
 
 impl Directory {
-    /// What a device is called; a link has no more than its id, the gateway the site's name.
+    /// What a device is called; a link has no more than its id, the gateway the site's name, the flood level its own.
     pub fn device(&self, id: &str) -> Cow<'_, DeviceInfo> {
         let named = |name: LocalizedText, class: &str| {
             Cow::Owned(DeviceInfo { name, area: String::new(), class: class.to_string() })
@@ -71,6 +72,7 @@ impl Directory {
         match self.devices.get(id) {
             Some(device) => Cow::Borrowed(device),
             None if id == "gateway" => named(self.site.clone(), "gateway"),
+            None if id == FLOOD_DEVICE => named(LocalizedText::both("防汛", "Flood"), FLOOD_DEVICE),
             None => named(LocalizedText::both(id, id), "link"),
         }
     }

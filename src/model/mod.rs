@@ -13,6 +13,7 @@ pub mod counter;
 pub mod directory;
 pub mod effects;
 pub mod failure;
+pub mod flood;
 pub mod frames;
 pub mod history;
 pub mod latest;

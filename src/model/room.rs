@@ -15,6 +15,7 @@ use crate::model::alarm::{AlarmEvent, AlarmSummaries};
 use crate::model::command::Command;
 use crate::model::directory::Directory;
 use crate::model::effects::Effects;
+use crate::model::flood::{FeedReport, FloodCause};
 use crate::model::history::Answer;
 use crate::model::notification::DeliveryOutcome;
 use crate::model::page::PageDelivery;
@@ -118,6 +119,13 @@ pub enum Input<'a> {
     },
     /// The answer to a question about the past.
     Answer(&'a Answer),
+    /// A feed of warnings was looked at, or somebody sent one.
+    Feed {
+        /// Its name in the configuration.
+        feed: &'a str,
+        /// What it said.
+        report: &'a FeedReport,
+    },
     /// A channel began anew: of the attempts that it had no outcome will come.
     ChannelRestarted(&'a str),
     /// No input: only time has passed.
@@ -185,12 +193,14 @@ pub struct Requests {
     pub annunciated: Vec<Arc<str>>,
     /// Every alarm is wanted, as after a start.
     pub alarm_summaries: bool,
+    /// Active alarms that demand a flood level, when they have changed: all of them.
+    pub flood_causes: Option<Vec<FloodCause>>,
 }
 
 impl Requests {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.commands.is_empty() && self.annunciated.is_empty() && !self.alarm_summaries
+        self.commands.is_empty() && self.annunciated.is_empty() && !self.alarm_summaries && self.flood_causes.is_none()
     }
 
     /// Forgets them: there is nobody to carry them out.

@@ -34,6 +34,10 @@ pub enum Source {
     Energy,
     /// Demand of a metering point with a contract, in the same way; text `demand`.
     Demand,
+    /// The flood level, by the device `flood`; text `flood`.
+    Flood,
+    /// What the flood rules compute of a sump or a rain gauge: inflow, capacity of pumps, rain sums; text `water`.
+    Water,
     /// A finding of a rule room, which is not journaled; text `finding/{name}`.
     Finding(Arc<str>),
     /// Any other text: history that `replay` puts together, or files of another version.
@@ -60,6 +64,7 @@ impl Source {
             Source::Alarm(_) => Some("alarm"),
             Source::Energy => Some("energy"),
             Source::Demand => Some("demand"),
+            Source::Flood => Some("flood"),
             _ => None,
         }
     }
@@ -84,6 +89,8 @@ impl fmt::Display for Source {
             Source::Alarms => f.write_str("alarms"),
             Source::Energy => f.write_str("energy"),
             Source::Demand => f.write_str("demand"),
+            Source::Flood => f.write_str("flood"),
+            Source::Water => f.write_str("water"),
             Source::Alarm(rule) => write!(f, "alarm/{rule}"),
             Source::Finding(name) => write!(f, "finding/{name}"),
             Source::Other(text) => f.write_str(text),
@@ -100,6 +107,8 @@ impl From<&str> for Source {
             ("alarms", _) => Source::Alarms,
             ("energy", _) => Source::Energy,
             ("demand", _) => Source::Demand,
+            ("flood", _) => Source::Flood,
+            ("water", _) => Source::Water,
             (_, Some(("alarm", rule))) => Source::Alarm(rule.into()),
             (_, Some(("finding", name))) => Source::Finding(name.into()),
             (_, Some((unit, group))) => Source::PollGroup { unit: unit.into(), group: group.into() },

@@ -104,7 +104,7 @@ impl Room for OncallRoom {
                 self.oncall.channel_restarted(channel, now, &mut out);
                 None
             }
-            Input::Reading(_) | Input::Answer(_) | Input::Tick => None,
+            Input::Reading(_) | Input::Answer(_) | Input::Feed { .. } | Input::Tick => None,
         };
         effects.refused = effects.refused.take().or(refused);
         if !board.requests.commands.is_empty() || board.requests.alarm_summaries {
@@ -218,7 +218,11 @@ impl OncallRoom {
                 self.oncall.add_override(wanted, actor, now, out).err()
             }
             Operation::WithdrawOverride { number } => self.oncall.remove_override(*number, actor, out).err(),
-            Operation::Reply(_) | Operation::Inject(_) | Operation::Metering(_) | Operation::Gateway(_) => None,
+            Operation::Reply(_)
+            | Operation::Inject(_)
+            | Operation::Metering(_)
+            | Operation::Flood(_)
+            | Operation::Gateway(_) => None,
         }
     }
 

@@ -1,5 +1,7 @@
 //! The text of an alarm: its rule's template with the device's name, the value and the limit.
 
+use std::collections::BTreeMap;
+
 use crate::model::directory::DeviceInfo;
 use crate::model::point::LocalizedText;
 use crate::model::text::format_number;
@@ -13,21 +15,24 @@ pub struct AlarmTextValues<'a> {
     pub value: Option<f64>,
     /// For `{limit}`; none is printed as a dash.
     pub limit: Option<f64>,
+    /// Texts that stand for values; of others the number is shown.
+    pub value_texts: &'a BTreeMap<i64, LocalizedText>,
     /// Whether it comes of a trial: the text begins with that.
     pub is_test: bool,
 }
 
 /// A template with `{device}`, `{area}`, `{v}` and `{limit}`, filled in both languages.
 pub fn alarm_text(template: &LocalizedText, values: AlarmTextValues<'_>) -> LocalizedText {
-    let number = |v: Option<f64>| v.map_or("–".to_string(), format_number);
-    let (value, limit) = (number(values.value), number(values.limit));
-    let of = |word: &str| match word {
-        "area" => Some(values.device.area.as_str()),
-        "v" => Some(value.as_str()),
-        "limit" => Some(limit.as_str()),
-        _ => None,
-    };
-    let fill = |template: &str, name: &str, test: &str| {
+    let none = || LocalizedText::both("–", "–");
+    let text = |v: Option<f64>| v.map_or_else(none, |value| value_text(values.value_texts, value));
+    let (value, limit) = (text(values.value), text(values.limit));
+    let fill = |template: &str, name: &str, test: &str, is_chinese: bool| {
+        let of = |word: &str| match word {
+            "area" => Some(values.device.area.as_str()),
+            "v" => Some(value.in_language(is_chinese)),
+            "limit" => Some(limit.in_language(is_chinese)),
+            _ => None,
+        };
         let mut text = String::with_capacity(template.len() + name.len() + 24);
         if values.is_test {
             text.extend([test, " "]);
@@ -36,9 +41,17 @@ pub fn alarm_text(template: &LocalizedText, values: AlarmTextValues<'_>) -> Loca
         text
     };
     LocalizedText {
-        zh: fill(&template.zh, &values.device.name.zh, "【测试】TEST"),
-        en: fill(&template.en, &values.device.name.en, "TEST"),
+        zh: fill(&template.zh, &values.device.name.zh, "【测试】TEST", true),
+        en: fill(&template.en, &values.device.name.en, "TEST", false),
     }
+}
+
+/// A value for people: its text where it has one, else its number.
+pub fn value_text(texts: &BTreeMap<i64, LocalizedText>, value: f64) -> LocalizedText {
+    #[expect(clippy::cast_possible_truncation, reason = "only whole numbers have texts, and small ones")]
+    let whole = (value.fract() == 0.0).then_some(value as i64);
+    let text = whole.and_then(|code| texts.get(&code)).cloned();
+    text.unwrap_or_else(|| format_number(value).into())
 }
 
 /// Appends the template with what stands for its words in braces; other braces stay as they are. Words that end the device's name and

@@ -32,6 +32,10 @@ pub struct CommandRequest {
 pub type CommandHandler =
     Arc<dyn Fn(CommandRequest) -> Pin<Box<dyn Future<Output = Result<(), Refusal>> + Send>> + Send + Sync>;
 
+/// Takes a warning that was sent to a feed: its name and the document; the error is the reason why it was not taken.
+pub type WarningHandler =
+    Arc<dyn Fn(String, Vec<u8>) -> Pin<Box<dyn Future<Output = Result<(), Refusal>> + Send>> + Send + Sync>;
+
 /// Called with whether commands can be received, or why not.
 pub type ListeningHandler = Arc<dyn Fn(Result<(), SinkError>) + Send + Sync>;
 
@@ -40,6 +44,8 @@ pub type ListeningHandler = Arc<dyn Fn(Result<(), SinkError>) + Send + Sync>;
 pub struct CommandContext {
     pub site: String,
     pub handler: CommandHandler,
+    /// Takes warnings that are sent to feeds.
+    pub on_warning: WarningHandler,
     /// Called whenever the subscription is made or lost.
     pub on_listening: ListeningHandler,
     /// Health of the sink's own connection, which has precedence: a broker may limit the number of connections.

@@ -31,6 +31,8 @@ use crate::web::page::{self, AlarmPage};
 pub const TOKEN_MIN: usize = 16;
 /// Longest request head or body, bytes.
 const BODY_MAX: usize = 16 * 1024;
+/// Longest document of a warning, bytes.
+const WARNING_MAX: usize = 256 * 1024;
 /// Time limits for the head of a request, and for its answer.
 const HEAD: Duration = Duration::from_secs(5);
 const ANSWER: Duration = Duration::from_secs(15);
@@ -71,6 +73,14 @@ pub enum May {
     Read,
     /// Read, take alarms, and say that somebody is there.
     Acknowledge,
+    /// Send warnings to feeds that are only spoken to, and nothing else.
+    Warn,
+}
+
+impl May {
+    fn includes(self, wanted: May) -> bool {
+        self == wanted || (self == May::Acknowledge && wanted == May::Read)
+    }
 }
 
 impl ServerSettings {
@@ -175,6 +185,8 @@ pub struct ServerView {
     pub alarms: Arc<dyn Fn() -> serde_json::Value + Send + Sync>,
     /// Acknowledges an alarm or reports arrival for a program; the error is the reason of a refusal.
     pub act_on_alarm: Arc<Act>,
+    /// Takes a warning for a feed: its name and the document; the error is the reason of a refusal.
+    pub on_warning: Arc<dyn Fn(String, Vec<u8>) -> CommandFuture + Send + Sync>,
 }
 
 #[derive(Clone)]
@@ -192,6 +204,7 @@ pub async fn serve(settings: ServerSettings, view: ServerView, stop: Cancellatio
         .route("/api/v1/alarms/{key}/acknowledge", post(acknowledge))
         .route("/api/v1/alarms/{key}/arrive", post(arrive))
         .layer(DefaultBodyLimit::max(BODY_MAX))
+        .route("/api/v1/warnings/{feed}", post(warn).layer(DefaultBodyLimit::max(WARNING_MAX)))
         .layer(middleware::from_fn(careful))
         .with_state(state);
     let slots = Arc::new(tokio::sync::Semaphore::new(CONNECTIONS));
@@ -315,8 +328,11 @@ impl ServerState {
             token.len() >= TOKEN_MIN && same(&token, given)
         };
         match self.tokens.iter().find(is_it) {
-            Some(token) if wanted == May::Read || token.may == May::Acknowledge => Ok(token.id.clone()),
-            Some(_) => Err(Box::new((StatusCode::FORBIDDEN, "this token may read only\n").into_response())),
+            Some(token) if token.may.includes(wanted) => Ok(token.id.clone()),
+            Some(_) => {
+                let what = "this token may not do that: `may` of [[web.token]] says what it may\n";
+                Err(Box::new((StatusCode::FORBIDDEN, what).into_response()))
+            }
             None => {
                 connections::reject_token("a program").await;
                 Err(Box::new((StatusCode::UNAUTHORIZED, "no such token\n").into_response()))
@@ -362,6 +378,21 @@ async fn acknowledge(state: State<ServerState>, key: Path<String>, headers: Head
 
 async fn arrive(state: State<ServerState>, key: Path<String>, headers: HeaderMap, body: String) -> Response {
     act(true, state, key, headers, body).await
+}
+
+async fn warn(
+    State(state): State<ServerState>,
+    Path(feed): Path<String>,
+    headers: HeaderMap,
+    body: axum::body::Bytes,
+) -> Response {
+    if let Err(refused) = state.program(&headers, May::Warn).await {
+        return *refused;
+    }
+    match (state.view.on_warning)(feed, body.to_vec()).await {
+        Ok(()) => StatusCode::NO_CONTENT.into_response(),
+        Err(refused) => (status_of(refused.kind), format!("{refused}\n")).into_response(),
+    }
 }
 
 async fn act(

@@ -1,7 +1,8 @@
 //! Commands through a broker. They have a connection of their own, so that they take no room in the outbox's window.
 //!
 //! Topics: `…/command/acknowledge` and `…/command/arrive`. Payload: `{"alarm": "rule.device", "by": "wang", "note": "…"}`, or
-//! `{"token": "…"}` of a page. The response topic (MQTT 5) gets `{"ok": true}` or `{"error": "…"}`.
+//! `{"token": "…"}` of a page. `…/command/warning/FEED` takes the document of a warning for a feed that is only spoken to. The response
+//! topic (MQTT 5) gets `{"ok": true}` or `{"error": "…"}`.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -13,7 +14,7 @@ use crate::clock::{self, LogLimit};
 use crate::model::failure::Refusal;
 use crate::model::text::{REMARK, one_line};
 use crate::sink::SinkHealth;
-use crate::sink::command::{CommandContext, CommandHandler, CommandRequest};
+use crate::sink::command::{CommandContext, CommandRequest};
 use crate::sink::error::SinkError;
 use crate::sink::mqtt::client::Connection;
 use crate::sink::mqtt::event::{Disconnect, DisconnectKind, MqttEvent, MqttMessage, ReceivedMessage};
@@ -23,6 +24,11 @@ use crate::sink::mqtt::settings::MqttSettings;
 
 /// Maximum payload of a command, bytes.
 const PAYLOAD_MAX: usize = 4_096;
+/// Maximum payload of a warning, bytes; documents of services have up to 60 kB.
+const WARNING_MAX: usize = 262_144;
+
+/// Topic of warnings below that of commands, before the name of the feed.
+const WARNING: &str = "warning/";
 
 static LOG: LogLimit = LogLimit::new();
 
@@ -112,7 +118,7 @@ async fn connection(
             }
             Ok(MqttEvent::Received(received)) => {
                 let Some(command) = received.topic.strip_prefix(&head) else { continue };
-                let answer = execute(command, &received, &context.handler).await;
+                let answer = execute(command, &received, context).await;
                 let what = one_line(command, REMARK);
                 let payload = match &answer {
                     Ok(()) => "{\"ok\":true}".to_string(),
@@ -139,12 +145,21 @@ async fn connection(
     }
 }
 
-async fn execute(command: &str, received: &ReceivedMessage, handler: &CommandHandler) -> Result<(), Refusal> {
+async fn execute(command: &str, received: &ReceivedMessage, context: &CommandContext) -> Result<(), Refusal> {
+    let most = if command.starts_with(WARNING) { WARNING_MAX } else { PAYLOAD_MAX };
+    if received.payload.len() > most {
+        return Err(Refusal::bad_input(format!("{} bytes are no command", received.payload.len())));
+    }
+    if let Some(feed) = command.strip_prefix(WARNING) {
+        // A warning says itself how long it holds: one that the broker retained counts until then.
+        return (context.on_warning)(feed.to_string(), received.payload.clone()).await;
+    }
     let is_there = match command {
         "acknowledge" => false,
         "arrive" => true,
         other => {
-            let what = format!("there is no command `{}`: acknowledge or arrive", one_line(other, REMARK));
+            let what =
+                format!("there is no command `{}`: acknowledge, arrive or warning/FEED", one_line(other, REMARK));
             return Err(Refusal::bad_input(what));
         }
     };
@@ -152,13 +167,10 @@ async fn execute(command: &str, received: &ReceivedMessage, handler: &CommandHan
         // A retained message may be arbitrarily old.
         return Err(Refusal::refused("a retained message is no command"));
     }
-    if received.payload.len() > PAYLOAD_MAX {
-        return Err(Refusal::bad_input(format!("{} bytes are no command", received.payload.len())));
-    }
     let request: CommandRequest = serde_json::from_slice(&received.payload)
         .map_err(|e| Refusal::bad_input(format!("that is no command: {e}")))?;
     if request.token.is_empty() && (request.alarm.is_empty() || request.actor.is_empty()) {
         return Err(Refusal::bad_input("alarm and by are wanted, or a token"));
     }
-    handler(CommandRequest { is_arrival: is_there, ..request }).await
+    (context.handler)(CommandRequest { is_arrival: is_there, ..request }).await
 }

@@ -1,0 +1,409 @@
+//! Flood as a room of the engine: warnings, the site's own alarms and people's word in; the level with its events, its retained topic and its
+//! points out. The site's own alarms come as a request of the alarm room, which runs later: they are seen in the next pass of the same step.
+//!
+//! Kept are `state`, at each decision, and a snapshot of what pumps and gauges were measured to do.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde_json::json;
+
+use crate::flood::level::LevelChange;
+use crate::flood::plan::FloodPlan;
+use crate::flood::scheme::Scheme;
+use crate::flood::state::{FloodState, LastEnded, level_id};
+use crate::flood::view::{FeedView, FloodView, FloodViewParts, headline_text};
+use crate::flood::warnings::{ActiveWarning, FeedRules, Outcome, WarningEnd};
+use crate::flood::water::{KeptWater, Water};
+use crate::model::command::{Command, Operation};
+use crate::model::effects::{Effects, Keep, LogEvent};
+use crate::model::failure::{FailureKind, Refusal};
+use crate::model::flood::{FLOOD_DEVICE, FeedReport, FloodCause, FloodOperation};
+use crate::model::point::{Encoding, PointKind, PointMeta, Retention};
+use crate::model::reading::{Body, Reading, Stamp};
+use crate::model::room::{Board, Input, Reconfiguration, Room, SNAPSHOT, Snapshot, Start, kept_value};
+use crate::model::stream::{Source, Stream};
+use crate::model::text::{KEY, REMARK, one_line};
+use crate::model::time::{MonotonicMillis, Now, UnixMillis, rebase_offset};
+use crate::model::value::Value;
+use crate::model::warning::{Warning, WarningId};
+
+/// Key under which the state is kept.
+const STATE: &str = "state";
+/// Key of events about the level.
+const LEVEL: &str = "level";
+/// How often the level's points are repeated.
+const REPEAT_MS: u64 = 60_000;
+/// Milliseconds in a minute.
+const MINUTE_MS: u64 = 60_000;
+
+/// Points of the device that bears the level, in the order of its samples.
+pub const FLOOD_POINTS: [&str; 5] = ["level_rank", "external_rank", "local_rank", "manual_rank", "feed_silent_min"];
+
+/// A feed as it was seen; not kept.
+#[derive(Clone, Debug, Default)]
+struct FeedState {
+    answered: MonotonicMillis,
+    failing: Option<String>,
+}
+
+/// The flood rules: the level of the site with its inputs, and the water of its sumps.
+#[derive(Debug)]
+pub struct FloodRoom {
+    plan: FloodPlan,
+    boot: Arc<str>,
+    state: FloodState,
+    /// Active alarms that demand a level, as the alarm room said last.
+    local: Vec<FloodCause>,
+    feeds: BTreeMap<Arc<str>, FeedState>,
+    water: Water,
+    stream: Arc<Stream>,
+    /// The retained topic as it was set last.
+    topic: String,
+    next_repeat: MonotonicMillis,
+    /// Whether the state has to be kept.
+    is_changed: bool,
+}
+
+impl Room for FloodRoom {
+    const ID: &'static str = "flood";
+    type Plan = FloodPlan;
+
+    fn build(plan: &FloodPlan, start: Start<'_>, unreadable: &mut Vec<String>) -> Self {
+        let of = (Self::ID, Self::FORMAT);
+        let now = (start.now, start.boot);
+        let kept: Option<FloodState> = kept_value(of, start.kept, STATE, unreadable);
+        let water: Option<KeptWater> = kept_value(of, start.kept, SNAPSHOT, unreadable);
+        let state = plan.scheme.as_ref().map(|scheme| FloodState::restored(kept, scheme, now)).unwrap_or_default();
+        let water = water.map(|mut kept| {
+            kept.rebase(rebase_offset((kept.saved, &kept.boot), now));
+            kept
+        });
+        let mut room = Self {
+            plan: plan.clone(),
+            boot: start.boot.into(),
+            state,
+            local: Vec::new(),
+            feeds: BTreeMap::new(),
+            water: Water::new(plan, water.unwrap_or_default()),
+            stream: stream(),
+            topic: String::new(),
+            next_repeat: start.now.mono,
+            is_changed: false,
+        };
+        room.take_feeds(start.now);
+        room
+    }
+
+    fn reconfigure(&mut self, plan: &FloodPlan, change: Reconfiguration<'_>, _: &mut Board, effects: &mut Effects) {
+        let before = std::mem::replace(&mut self.plan, plan.clone());
+        // The alarm room says again which alarms demand a level.
+        self.local.clear();
+        self.water.reconfigure(plan);
+        self.take_feeds(change.now);
+        (self.topic, self.next_repeat) = (String::new(), change.now.mono);
+        match (&before.scheme, &plan.scheme) {
+            (Some(_), None) => {
+                self.state = FloodState::default();
+                effects.decided.retained.push((FLOOD_DEVICE.to_string(), None));
+                self.keep(change.now, effects);
+            }
+            (_, Some(scheme)) => {
+                let at = (change.now, &*self.boot);
+                let state = std::mem::take(&mut self.state);
+                let was = state.level.rank;
+                let saved = FloodState { saved: change.now, boot: self.boot.to_string(), ..state };
+                self.state = FloodState::restored(Some(saved), scheme, at);
+                self.is_changed = true;
+                if was > 0 && self.state.level.rank == 0 {
+                    let body = json!({ "from": was, "scheme": scheme.id });
+                    effects.decided.events.push(event(LEVEL, "scheme_changed", Some(&change.actor.id), body));
+                }
+            }
+            (None, None) => {}
+        }
+    }
+
+    fn step(&mut self, now: Now, input: Input<'_>, board: &mut Board, effects: &mut Effects) {
+        if let Some(causes) = board.requests.flood_causes.take() {
+            self.is_changed |= causes != self.local;
+            self.local = causes;
+        }
+        if let Input::Reading(reading) = input {
+            self.water.reading(reading);
+        }
+        self.water.publish(now, board);
+        let Some(scheme) = self.plan.scheme.clone() else {
+            if let Input::Command(Command { operation: Operation::Flood(_), .. }) = input {
+                let en = "this site has no flood levels: [flood] with a scheme gives it some (docs/flood.md)";
+                let refusal = Refusal::new(FailureKind::Refused, "本站未配置防汛等级", en);
+                effects.refused = effects.refused.take().or(Some(refusal));
+            }
+            return;
+        };
+        match input {
+            Input::Feed { feed, report } => self.feed(feed, report, &scheme, now, effects),
+            Input::Command(command) => {
+                if let Operation::Flood(operation) = &command.operation
+                    && let Err(refused) = self.command(command, operation, &scheme, now, effects)
+                {
+                    effects.refused = effects.refused.take().or(Some(refused));
+                }
+            }
+            _ => {}
+        }
+        self.end_what_is_over(now, effects);
+        let inputs = self.state.inputs(self.local_rank());
+        let was_forced = self.state.level.forced.is_some();
+        if let Some(change) = self.state.level.step(now, inputs, |rank| min_hold_ms(&scheme, rank)) {
+            self.record(change, &scheme, effects);
+        }
+        self.is_changed |= was_forced != self.state.level.forced.is_some();
+        self.publish(now, board, effects);
+    }
+
+    fn next_wake(&self) -> Option<MonotonicMillis> {
+        let level = self.plan.scheme.as_ref().map(|scheme| {
+            let state = &self.state;
+            let demanded = state.inputs(self.local_rank()).highest();
+            let down = state.level.next_step_down(|rank| min_hold_ms(scheme, rank));
+            let down = down.filter(|_| demanded < state.level.rank);
+            let ends = state.manual.as_ref().map(|manual| manual.until);
+            let forced = state.level.forced.map(|forced| forced.until);
+            [down, ends, forced].into_iter().flatten().fold(self.next_repeat, Ord::min)
+        });
+        level.into_iter().chain(self.water.next_wake()).min()
+    }
+
+    fn snapshot(&self) -> Option<Snapshot> {
+        let kept = self.water.kept(&self.boot)?;
+        Some(Box::new(move || serde_json::to_vec(&kept).ok()))
+    }
+}
+
+impl FloodRoom {
+    /// The level with what it follows from; none: the site has no scheme.
+    pub fn view(&self, now: Now) -> Option<FloodView> {
+        let scheme = self.plan.scheme.as_ref()?;
+        let inputs = self.state.inputs(self.local_rank());
+        let down = self.state.level.next_step_down(|rank| min_hold_ms(scheme, rank));
+        let next_step_down = down.filter(|_| inputs.highest() < self.state.level.rank);
+        let (state, local) = (&self.state, &*self.local);
+        let parts = FloodViewParts { scheme, state, local, inputs, next_step_down };
+        Some(FloodView::new(parts, self.feed_views(), now))
+    }
+
+    /// The rank in force; 0: none.
+    pub fn rank(&self) -> u8 {
+        self.state.level.rank
+    }
+
+    fn local_rank(&self) -> u8 {
+        self.local.iter().map(|cause| cause.rank).max().unwrap_or(0)
+    }
+
+    /// Feeds of the plan; one that is new counts as having answered now.
+    fn take_feeds(&mut self, now: Now) {
+        let mut before = std::mem::take(&mut self.feeds);
+        let mut state =
+            |name: &Arc<str>| before.remove(name).unwrap_or(FeedState { answered: now.mono, failing: None });
+        self.feeds = self.plan.feeds.iter().map(|feed| (Arc::clone(&feed.name), state(&feed.name))).collect();
+    }
+
+    fn feed_views(&self) -> Vec<FeedView> {
+        let view = |(name, feed): (&Arc<str>, &FeedState)| FeedView {
+            name: name.to_string(),
+            is_answering: feed.failing.is_none(),
+            why: feed.failing.clone().unwrap_or_default(),
+        };
+        self.feeds.iter().map(view).collect()
+    }
+
+    fn feed(&mut self, name: &str, report: &FeedReport, scheme: &Scheme, now: Now, effects: &mut Effects) {
+        let Some(feed) = self.feeds.get_mut(name) else { return };
+        match report {
+            FeedReport::Failed(why) => feed.failing = Some(one_line(why, KEY)),
+            FeedReport::Answered(warnings) => {
+                (feed.answered, feed.failing) = (now.mono, None);
+                for warning in warnings {
+                    self.warning(name, warning, scheme, now, effects);
+                }
+            }
+        }
+    }
+
+    fn warning(&mut self, feed: &str, message: &Warning, scheme: &Scheme, now: Now, effects: &mut Effects) {
+        let concerns_site = self.plan.feeds.iter().any(|of| *of.name == *feed && of.concerns_site);
+        let place = self.plan.place.as_ref().filter(|_| !concerns_site);
+        let outcome = self.state.warnings.take(FeedRules { name: feed, scheme, place }, message, now);
+        match outcome {
+            Outcome::InForce(_) => {
+                self.is_changed = true;
+                let of = self.state.warnings.in_force().find(|warning| warning.id == message.id);
+                if let Some(of) = of {
+                    effects.decided.events.push(warning_event("warning", of, scheme));
+                }
+            }
+            Outcome::Ended(ids) => ids.iter().for_each(|id| self.ended(id, scheme, effects)),
+            _ => {}
+        }
+    }
+
+    fn ended(&mut self, id: &WarningId, scheme: &Scheme, effects: &mut Effects) {
+        let Some(ended) = self.state.warnings.ended(id) else { return };
+        let Some(warning) = ended.warning.clone() else { return };
+        self.note_end(&warning, ended.why, ended.at, scheme, effects);
+    }
+
+    fn note_end(
+        &mut self,
+        warning: &ActiveWarning,
+        why: WarningEnd,
+        at: UnixMillis,
+        scheme: &Scheme,
+        effects: &mut Effects,
+    ) {
+        self.is_changed = true;
+        self.state.last_ended = Some(LastEnded { why, at, headlines: warning.headlines.clone() });
+        let word = match why {
+            WarningEnd::Cancelled => "warning_cancelled",
+            WarningEnd::Updated => "warning_updated",
+            WarningEnd::Expired => "warning_expired",
+            WarningEnd::Displaced => "warning_displaced",
+        };
+        effects.decided.events.push(warning_event(word, warning, scheme));
+    }
+
+    fn end_what_is_over(&mut self, now: Now, effects: &mut Effects) {
+        let Some(scheme) = self.plan.scheme.clone() else { return };
+        for warning in self.state.warnings.expire(now) {
+            self.note_end(&warning, WarningEnd::Expired, now.wall, &scheme, effects);
+        }
+        if self.state.manual.as_ref().is_some_and(|manual| now.mono >= manual.until) {
+            let manual = self.state.manual.take();
+            self.is_changed = true;
+            let person = manual.map(|manual| manual.signed.person).unwrap_or_default();
+            effects.decided.events.push(event(LEVEL, "set_expired", None, json!({ "person": person })));
+        }
+    }
+
+    fn command(
+        &mut self,
+        command: &Command,
+        operation: &FloodOperation,
+        scheme: &Scheme,
+        now: Now,
+        effects: &mut Effects,
+    ) -> Result<(), Refusal> {
+        let change = self.state.command(command, operation, (scheme, self.local_rank()), now)?;
+        self.is_changed = true;
+        let mut log = event(LEVEL, operation.word(), Some(&command.actor.id), json!(operation));
+        (log.via, log.note) = (command.actor.via.to_string(), one_line(&command.note, REMARK));
+        effects.decided.events.push(log);
+        if let Some(change) = change {
+            self.record(change, scheme, effects);
+        }
+        Ok(())
+    }
+
+    /// Each change of the level is an event with its cause.
+    fn record(&mut self, change: LevelChange, scheme: &Scheme, effects: &mut Effects) {
+        self.is_changed = true;
+        let word = if change.to > change.from { "raised" } else { "lowered" };
+        let warning = self.state.warnings.gravest(false).map(|warning| {
+            let text = headline_text(&warning.headlines);
+            json!({ "identifier": warning.id.identifier, "document": warning.hash, "zh": text.zh, "en": text.en })
+        });
+        let alarms: Vec<&str> = self.local.iter().map(|cause| &*cause.key).collect();
+        let body = json!({
+            "from": level_id(scheme, change.from),
+            "to": level_id(scheme, change.to),
+            "inputs": change.inputs,
+            "warning": warning,
+            "alarms": alarms,
+            "person": self.state.manual.as_ref().map(|manual| &manual.signed),
+        });
+        effects.decided.events.push(event(LEVEL, word, None, body));
+    }
+
+    fn keep(&mut self, now: Now, effects: &mut Effects) {
+        (self.state.saved, self.state.boot) = (now, self.boot.to_string());
+        let bytes = serde_json::to_vec(&self.state).ok();
+        effects.decided.keep.push(Keep { room: Self::ID, key: STATE.to_string(), format: Self::FORMAT, bytes });
+        self.is_changed = false;
+    }
+
+    /// The level's points, its topic and what is kept of it, where something changed or a minute has passed.
+    fn publish(&mut self, now: Now, board: &mut Board, effects: &mut Effects) {
+        let is_due = now.mono >= self.next_repeat;
+        if !self.is_changed && !is_due {
+            return;
+        }
+        if self.is_changed {
+            self.keep(now, effects);
+        }
+        self.next_repeat = now.mono.plus(REPEAT_MS);
+        board.readings.push(self.reading(now));
+        let json = self.view(now).and_then(|view| serde_json::to_string(&view).ok()).unwrap_or_default();
+        if json != self.topic {
+            self.topic.clone_from(&json);
+            effects.decided.retained.push((FLOOD_DEVICE.to_string(), Some(json)));
+        }
+    }
+
+    fn reading(&self, now: Now) -> Reading {
+        let inputs = self.state.inputs(self.local_rank());
+        let polled = self.plan.feeds.iter().filter(|feed| feed.is_polled);
+        let silent = polled.filter_map(|feed| self.feeds.get(&feed.name)).map(|feed| now.mono.since(feed.answered));
+        let silent_min = i64::try_from(silent.max().unwrap_or(0) / MINUTE_MS).unwrap_or(i64::MAX);
+        let ranks = [self.state.level.rank, inputs.external, inputs.local, inputs.manual];
+        let mut samples: Vec<_> = ranks.iter().map(|rank| Some(Ok(Value::Code(i64::from(*rank))))).collect();
+        samples.push(Some(Ok(Value::Exact(silent_min.into()))));
+        let at = Stamp { mono: now.mono, wall: now.wall, trusted: now.wall_trusted };
+        Reading { stream: Arc::clone(&self.stream), at, body: Body::Samples { samples, parts: Vec::new() } }
+    }
+}
+
+fn stream() -> Arc<Stream> {
+    let mut points: Vec<PointMeta> =
+        FLOOD_POINTS[..4].iter().map(|name| PointMeta::state(*name, PointKind::Code)).collect();
+    points.push(PointMeta {
+        unit: Some("min".into()),
+        ..PointMeta::new(FLOOD_POINTS[4], PointKind::Number, Retention::State, Encoding::Exact(0))
+    });
+    Stream::new(FLOOD_DEVICE, Source::Flood, REPEAT_MS, points)
+}
+
+fn min_hold_ms(scheme: &Scheme, rank: u8) -> u64 {
+    scheme.level(rank).map_or(0, |level| level.min_hold_ms)
+}
+
+fn event(key: &str, event: &'static str, actor: Option<&str>, body: serde_json::Value) -> LogEvent {
+    LogEvent {
+        room: FloodRoom::ID,
+        key: key.into(),
+        event,
+        actor: actor.map(|actor| one_line(actor, REMARK)).unwrap_or_default(),
+        via: String::new(),
+        note: String::new(),
+        body: body.to_string(),
+    }
+}
+
+fn warning_event(word: &'static str, of: &ActiveWarning, scheme: &Scheme) -> LogEvent {
+    let text = headline_text(&of.headlines);
+    let body = json!({
+        "level": level_id(scheme, of.rank),
+        "is_level_known": of.is_level_known,
+        "sender": of.id.sender,
+        "identifier": of.id.identifier,
+        "zh": text.zh,
+        "en": text.en,
+        "sent": of.sent.rfc3339(),
+        "expires": of.expires.rfc3339(),
+        "says_expiry": of.says_expiry,
+        "exercise": of.is_exercise,
+        "document": of.hash,
+    });
+    event(&one_line(&format!("warning.{}", of.feed), KEY), word, None, body)
+}

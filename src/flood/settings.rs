@@ -1,0 +1,68 @@
+//! The `[flood]` table.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use crate::flood::area::SitePlace;
+use crate::model::warning::Coordinates;
+
+/// Flood levels of the site: `[flood]`. Without this table the site has none.
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct FloodSettings {
+    /// Scheme of the levels: `cn-rainstorm-4`, `uk-ea-3`, or the name of a file of your own in `flood/`.
+    pub scheme: String,
+    /// Where the site is, degrees north of the equator (WGS 84): for warnings that say a polygon or a circle.
+    pub latitude: Option<f64>,
+    /// Degrees east of Greenwich.
+    pub longitude: Option<f64>,
+    /// Codes of the areas that the site lies in, as its services write them: `["370614"]`. Of a Chinese code a larger area counts, too.
+    pub geocodes: Vec<String>,
+    /// Names of areas as the services write them, where they give no codes.
+    pub area_names: Vec<String>,
+}
+
+impl Default for FloodSettings {
+    fn default() -> Self {
+        Self {
+            scheme: "cn-rainstorm-4".to_string(),
+            latitude: None,
+            longitude: None,
+            geocodes: Vec::new(),
+            area_names: Vec::new(),
+        }
+    }
+}
+
+impl FloodSettings {
+    /// What is wrong: key, what, and what to do.
+    pub fn problems(&self) -> Vec<(&'static str, String, &'static str)> {
+        let mut out = Vec::new();
+        let mut degrees = |key: &'static str, value: Option<f64>, most: f64, hint: &'static str| {
+            if value.is_some_and(|value| !(-most..=most).contains(&value)) {
+                out.push((key, format!("{key} is {}", value.unwrap_or_default()), hint));
+            }
+        };
+        degrees("latitude", self.latitude, 90.0, "degrees north, -90 to 90: latitude = 37.46");
+        degrees("longitude", self.longitude, 180.0, "degrees east, -180 to 180: longitude = 121.45");
+        if self.latitude.is_some() != self.longitude.is_some() {
+            let key = if self.latitude.is_some() { "latitude" } else { "longitude" };
+            out.push((key, "latitude and longitude belong together".to_string(), "give both"));
+        }
+        for (key, words) in [("geocodes", &self.geocodes), ("area_names", &self.area_names)] {
+            if words.iter().any(|word| word.trim().is_empty()) {
+                out.push((key, "an empty text would match every area".to_string(), "take it out"));
+            }
+        }
+        out
+    }
+
+    /// Where the site is; none: nothing says so.
+    pub fn place(&self) -> Option<SitePlace> {
+        let position = self.latitude.zip(self.longitude);
+        let position = position.map(|(latitude, longitude)| Coordinates { latitude, longitude });
+        let is_given = position.is_some() || !self.geocodes.is_empty() || !self.area_names.is_empty();
+        let (geocodes, area_names) = (self.geocodes.clone(), self.area_names.clone());
+        is_given.then_some(SitePlace { position, geocodes, area_names })
+    }
+}

@@ -1,0 +1,61 @@
+//! What rooms and adapters tell the flood rules, and what people do with the flood level. Plain data.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::warning::Warning;
+
+/// Id of the device that bears the flood level, as `gateway` bears the gateway's own health.
+pub const FLOOD_DEVICE: &str = "flood";
+
+/// An active alarm that demands a flood level.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct FloodCause {
+    /// The alarm's key, `rule.device`.
+    pub key: Arc<str>,
+    /// Rank that it demands, from 1.
+    pub rank: u8,
+}
+
+/// What came of one look at a feed of warnings.
+#[derive(Clone, Debug, PartialEq)]
+pub enum FeedReport {
+    /// It answered with these, new or known; none: nothing is new.
+    Answered(Vec<Warning>),
+    /// It did not answer, or with what is no feed: why, one line.
+    Failed(String),
+}
+
+/// What somebody does with the flood level. Levels are ids of the scheme, such as `orange`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "do")]
+pub enum FloodOperation {
+    /// A level holds until its time is over, whatever else says less. The command's note is the reason.
+    Set {
+        /// Id of the level.
+        level: String,
+        /// Milliseconds, at most twelve hours.
+        for_ms: u64,
+    },
+    /// Ends what was set.
+    Withdraw,
+    /// The level goes down at once, whatever demands more, until an input rises or the time is over.
+    ForceDown {
+        /// Id of the level, or `none`.
+        level: String,
+        /// Milliseconds, at most twelve hours.
+        for_ms: u64,
+    },
+}
+
+impl FloodOperation {
+    /// As the event log has it.
+    pub const fn word(&self) -> &'static str {
+        match self {
+            FloodOperation::Set { .. } => "set",
+            FloodOperation::Withdraw => "withdrawn",
+            FloodOperation::ForceDown { .. } => "forced_down",
+        }
+    }
+}
