@@ -91,6 +91,7 @@ fn one(
         more_urgent_while: None,
         flood_rank: 0,
         value_texts: BTreeMap::new(),
+        value_actions: BTreeMap::new(),
         rationale: Arc::new(Rationale {
             cause: rule.cause.clone().unwrap_or_default(),
             consequence: rule.consequence.clone().unwrap_or_default(),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::alarm::condition::ResolvedCondition;
 use crate::model::point::LocalizedText;
 use crate::model::priority::Priority;
+use crate::model::text::whole;
 
 /// A step of urgency: a priority with its on-delay.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -56,6 +57,8 @@ pub struct AlarmDefinition {
     pub flood_rank: u8,
     /// Texts that stand for values in its text, such as names of levels; of others the number is shown.
     pub value_texts: BTreeMap<i64, LocalizedText>,
+    /// What the responder has to do at a value; at others it is `action`.
+    pub value_actions: BTreeMap<i64, LocalizedText>,
 }
 
 /// The rationale of a rule (ISA-18.2), for responders and reviewers.
@@ -72,6 +75,12 @@ pub struct Rationale {
 }
 
 impl AlarmDefinition {
+    /// What the responder has to do at a value.
+    pub fn action_at(&self, value: Option<f64>) -> &LocalizedText {
+        let own = value.and_then(whole).and_then(|code| self.value_actions.get(&code));
+        own.unwrap_or(&self.action)
+    }
+
     /// All its conditions.
     pub fn conditions(&self) -> impl Iterator<Item = &ResolvedCondition> {
         let others = [&self.enable_if, &self.suppresses_while, &self.more_urgent_while];

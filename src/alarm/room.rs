@@ -10,7 +10,7 @@ use crate::alarm::definition::AlarmDefinition;
 use crate::alarm::life::Alarm;
 use crate::alarm::{AlarmOutput, Alarms, Rules};
 use crate::model::actor::Actor;
-use crate::model::alarm::{AlarmEvent, AlarmSummaries, AlarmSummary};
+use crate::model::alarm::{AlarmEvent, AlarmSummaries, AlarmSummary, Moment};
 use crate::model::command::{AlarmAction, Command, Operation};
 use crate::model::directory::Directory;
 use crate::model::effects::{Effects, Keep, LogEvent};
@@ -288,12 +288,13 @@ impl AlarmRoom {
             return (MessageSubject { text, ..MessageSubject::default() }, serde_json::Value::Null);
         };
         let device = self.directory.device(&definition.device);
-        let clock = |format: &str| {
-            let since = alarm.since.filter(|m| m.trusted);
-            let since = since.and_then(|m| jiff::Timestamp::from_millisecond(m.wall.0).ok());
-            since.map_or(String::new(), |t| t.to_zoned(self.directory.zone.clone()).strftime(format).to_string())
+        let clock = |moment: Option<Moment>, format: &str| {
+            let at = moment.filter(|m| m.trusted).and_then(|m| jiff::Timestamp::from_millisecond(m.wall.0).ok());
+            at.map_or(String::new(), |t| t.to_zoned(self.directory.zone.clone()).strftime(format).to_string())
         };
-        let (text, raised_value) = self.texts_now_and_then(key, definition, alarm, &clock("%H:%M"));
+        // Of an alarm that has cleared the value is that at which it did.
+        let valued = if alarm.step == 0 { alarm.cleared.or(alarm.since) } else { alarm.since };
+        let (text, raised_value) = self.texts_now_and_then(key, definition, alarm, &clock(valued, "%H:%M"));
         let related = self.alarms.related_active(key).into_iter().take(RELATED_MAX);
         let related = related.filter_map(|key| {
             let (definition, alarm) = self.alarms.get(&key)?;
@@ -307,8 +308,8 @@ impl AlarmRoom {
             text,
             raised_value,
             related: related.collect(),
-            action: definition.action.clone(),
-            since: clock("%m-%d %H:%M"),
+            action: definition.action_at(alarm.value).clone(),
+            since: clock(alarm.since, "%m-%d %H:%M"),
         };
         (subject, state)
     }

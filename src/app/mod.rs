@@ -256,6 +256,7 @@ impl App {
     fn start_bus(&mut self, config: &BusConfig) {
         let config = Arc::new(config.clone());
         let health = Arc::new(BusHealth::new(config.units.len()));
+        health.flood_rank.store(self.shared.adapters.flood_rank.load(Ordering::Relaxed), Ordering::Relaxed);
         health.progress_ms.store(self.shared.clock.mono().0, Ordering::Relaxed);
         let asks: Arc<Mutex<Option<mpsc::Sender<ReadRequest>>>> = Arc::default();
         let (clock, deliver) = (self.shared.clock.clone(), self.shared.deliver());

@@ -1,7 +1,7 @@
 //! What the tasks of a running gateway share, by concern: the rules and their queues, the adapters at work, the process.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use tokio::sync::{mpsc, oneshot};
@@ -75,6 +75,8 @@ pub struct AdapterState {
     pub buses: Mutex<Vec<BusHandle>>,
     pub sinks: Mutex<Vec<SinkHandle>>,
     pub channels: Mutex<Vec<ChannelHandle>>,
+    /// Rank of the flood level at which buses are read.
+    pub flood_rank: AtomicU8,
     /// Feeds of warnings.
     pub feeds: Mutex<Vec<FeedHandle>>,
     /// Whether replies of people can be received, by channel.
@@ -194,6 +196,12 @@ impl Shared {
     /// Locks the engine. Hold it for one step only.
     pub fn engine(&self) -> std::sync::MutexGuard<'_, Engine> {
         lock(&self.rules.engine)
+    }
+
+    /// Every bus takes the intervals of a flood level from its next cycle on.
+    pub(super) fn set_flood_rank(&self, rank: u8) {
+        self.adapters.flood_rank.store(rank, Ordering::Relaxed);
+        lock(&self.adapters.buses).iter().for_each(|bus| bus.health.flood_rank.store(rank, Ordering::Relaxed));
     }
 
     /// The callback of the pollers: journals a reading, then passes it to the engine.

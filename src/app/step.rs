@@ -30,6 +30,9 @@ pub fn apply(shared: &Shared, effects: Effects, now: Now) -> Option<oneshot::Rec
     for reading in effects.readings {
         shared.journal.append(reading);
     }
+    if let Some(rank) = effects.poll_rank {
+        shared.set_flood_rank(rank);
+    }
     shared.rules.asks.put(effects.asks);
     if effects.decided.is_empty() {
         return None;

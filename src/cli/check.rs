@@ -11,6 +11,7 @@ use crate::cli::bus::{self, BusAccess};
 use crate::cli::{Args as Global, CommandFailure, CommandOutcome, output};
 use crate::clock::Clock;
 use crate::config::{self, Configuration, budget};
+use crate::flood::scheme::SchemeLevel;
 use crate::http::files::LoadedFiles;
 use crate::lock::lock;
 use crate::model::failure::Refusal;
@@ -151,6 +152,12 @@ fn plan(configuration: &Configuration) {
             format!("{:.1} %", share * 100.0),
         ];
         rows.push(total);
+        if let Some(flood) = flood_shares(configuration, &costs) {
+            let mut row = vec![bus.link.id.clone(), "in a flood".into()];
+            row.resize(5, String::new());
+            row.push(flood);
+            rows.push(row);
+        }
     }
     output::raw(output::table(
         &["link", "unit/group", "points", "every", "wire time", "bus", "reads (function:address+count)"],
@@ -168,6 +175,18 @@ fn plan(configuration: &Configuration) {
         configuration.journal.max_gb,
         load.days.map(|(class, days)| format!("{} {days:.0} days", class.word())).join(", ")
     ));
+}
+
+/// The share of a bus at each flood level, where it differs from that without one; with the slowest group's pace.
+fn flood_shares(configuration: &Configuration, costs: &[budget::GroupCost]) -> Option<String> {
+    let scheme = configuration.flood.scheme.as_ref()?;
+    costs.iter().find(|cost| !cost.flood_every_ms.is_empty())?;
+    let share = |(rank, level): (u8, &SchemeLevel)| {
+        let share: f64 = costs.iter().map(|cost| cost.share_at(rank)).sum();
+        format!("{} {:.1} %", level.id, share * 100.0)
+    };
+    let shares: Vec<String> = (1..).zip(&scheme.levels).map(share).collect();
+    Some(shares.join(", "))
 }
 
 /// Prints which rules apply to which device, and what is missing where they do not.

@@ -11,7 +11,7 @@ use toml_edit::{ArrayOfTables, DocumentMut, Item, Table, value};
 use crate::app::shared::Shared;
 use crate::app::{App, Paths};
 use crate::cli::demo_history;
-use crate::cli::demo_pages::{self, DemoPages};
+use crate::cli::demo_pages::{self, DemoPages, WeatherOffice};
 use crate::cli::{Args as Global, CommandFailure, CommandOutcome, demo_table, output, runtime, simulate, stop_signal};
 use crate::clock::{self, Clock};
 use crate::config::doc::{Problems, Texts};
@@ -91,6 +91,7 @@ async fn demo(global: &Global, args: &Args, speed: f64, dir: &Path) -> CommandOu
     // Two days ago in UTC: past in every time zone, and the first week of the rota is not over.
     let two_days_ago = UnixMillis(clock.now().wall.0 - 2 * 86_400_000).rfc3339();
     let started = serve::start(&units, &BTreeMap::new(), args.pace.scenario, clock.clone(), stop.clone()).await;
+    let office = WeatherOffice::new(args.pace.scenario, &clock);
     let plant = started.map_err(|e| CommandFailure::caused("the plant cannot start", &e))?;
     let health = format!("127.0.0.1:{}", free_port().map_err(|e| CommandFailure::later("no free port").because(e))?);
     let at = site::DemoAddresses {
@@ -104,7 +105,8 @@ async fn demo(global: &Global, args: &Args, speed: f64, dir: &Path) -> CommandOu
     files.push(("stores.toml".to_string(), stores(&args.store)));
     let pages = DemoPages::default();
     let no_port = |e: std::io::Error| CommandFailure::later("no free port").because(e.to_string());
-    let notification_port = demo_pages::listen(pages.clone(), stop.clone()).await.map_err(no_port)?;
+    let notification_port = demo_pages::listen(pages.clone(), office, stop.clone()).await.map_err(no_port)?;
+    files.push(("feed.toml".to_string(), WeatherOffice::feed(notification_port)));
     let web_port = free_port().map_err(|e| CommandFailure::later("no free port").because(e))?;
     files
         .push(("people.toml".to_string(), demo_pages::oncall_config(notification_port, web_port, &two_days_ago[..10])));

@@ -1,18 +1,22 @@
-//! The people of the demo: their notifications are shown on the terminal, with the link that a phone would open.
+//! The people of the demo: their notifications are shown on the terminal, with the link that a phone would open. And its weather office,
+//! which issues warnings.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
-use axum::routing::post;
+use axum::routing::{get, post};
 use tokio_util::sync::CancellationToken;
 use toml_edit::{ArrayOfTables, Item, value};
 
 use crate::cli::output;
+use crate::clock::Clock;
 use crate::lock::lock;
-use crate::simulate::site;
+use crate::model::time::UnixMillis;
+use crate::simulate::{Scenario, site, warnings};
 
 /// Notifications in the live table.
 const SHOWN: usize = 6;
@@ -32,10 +36,14 @@ impl DemoPages {
 ///
 /// # Errors
 /// No port is available.
-pub async fn listen(pages: DemoPages, stop: CancellationToken) -> std::io::Result<u16> {
+pub async fn listen(pages: DemoPages, office: WeatherOffice, stop: CancellationToken) -> std::io::Result<u16> {
     let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await?;
     let port = listener.local_addr()?.port();
-    let router = Router::new().route("/", post(receive_notification)).with_state(pages);
+    let warnings = Router::new()
+        .route("/warnings", get(list_warnings))
+        .route("/warnings/{name}", get(warning))
+        .with_state((office, port));
+    let router = Router::new().route("/", post(receive_notification)).with_state(pages).merge(warnings);
     tokio::spawn(async move {
         let serving = axum::serve(listener, router).with_graceful_shutdown(async move { stop.cancelled().await });
         if let Err(error) = serving.await {
@@ -43,6 +51,45 @@ pub async fn listen(pages: DemoPages, stop: CancellationToken) -> std::io::Resul
         }
     });
     Ok(port)
+}
+
+/// The weather office of the demo: what it has issued by now.
+#[derive(Clone, Debug)]
+pub struct WeatherOffice {
+    scenario: Scenario,
+    clock: Clock,
+    began: UnixMillis,
+}
+
+impl WeatherOffice {
+    /// It begins with the plant, by the plant's clock.
+    pub fn new(scenario: Scenario, clock: &Clock) -> Self {
+        Self { scenario, clock: clock.clone(), began: clock.wall() }
+    }
+
+    /// Seconds since the begin.
+    fn seconds(&self) -> f64 {
+        Duration::from_millis(u64::try_from(self.clock.wall().0 - self.began.0).unwrap_or(0)).as_secs_f64()
+    }
+
+    /// The table that makes the gateway ask it.
+    pub fn feed(port: u16) -> String {
+        let url = format!("http://127.0.0.1:{port}/warnings");
+        format!("[[feed]]\nname = \"office\"\nurl = \"{url}\"\nevery = \"1m\"\nconcerns_site = true\n")
+    }
+}
+
+async fn list_warnings(State((office, port)): State<(WeatherOffice, u16)>) -> String {
+    warnings::list(office.scenario, office.seconds(), &format!("http://127.0.0.1:{port}/warnings"))
+}
+
+async fn warning(
+    State((office, _)): State<(WeatherOffice, u16)>,
+    axum::extract::Path(name): axum::extract::Path<String>,
+) -> Result<String, axum::http::StatusCode> {
+    let is_issued = warnings::issued(office.scenario, office.seconds()).contains(&name.as_str());
+    let document = warnings::document(&name, office.began).filter(|_| is_issued);
+    document.ok_or(axum::http::StatusCode::NOT_FOUND)
 }
 
 async fn receive_notification(State(pages): State<DemoPages>, body: Bytes) {

@@ -44,6 +44,8 @@ pub struct GroupCost {
     pub plan: plan::ReadPlan,
     pub points: usize,
     pub every_ms: u64,
+    /// The same at each flood level, by its rank less one; empty: as always.
+    pub flood_every_ms: Vec<u64>,
     /// Wire time of one cycle in the most expensive variant.
     pub cycle_us: u64,
 }
@@ -52,6 +54,13 @@ impl GroupCost {
     /// The fraction of the bus time that this group takes.
     pub fn share(&self) -> f64 {
         ratio(self.cycle_us, self.every_ms * 1_000)
+    }
+
+    /// The same at a flood level.
+    pub fn share_at(&self, flood_rank: u8) -> f64 {
+        let index = usize::from(flood_rank).checked_sub(1);
+        let every_ms = index.and_then(|index| self.flood_every_ms.get(index)).copied().unwrap_or(self.every_ms);
+        ratio(self.cycle_us, every_ms * 1_000)
     }
 }
 
@@ -86,7 +95,14 @@ fn cost(bus: BusTiming, unit: &UnitConfig, group: &GroupConfig) -> GroupCost {
     let dearest = unit.profile.variants.iter().map(priced).max_by_key(|(us, _)| *us);
     let (cycle_us, plan) = dearest.unwrap_or_default();
     let points = group.device_mappings.iter().map(|o| o.points.len()).sum();
-    GroupCost { name: format!("{}/{}", unit.id, group.name), plan, points, every_ms: group.interval_ms, cycle_us }
+    GroupCost {
+        name: format!("{}/{}", unit.id, group.name),
+        plan,
+        points,
+        every_ms: group.interval_ms,
+        flood_every_ms: group.flood_intervals_ms.clone(),
+        cycle_us,
+    }
 }
 
 /// The cost of each poll group of a bus.

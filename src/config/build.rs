@@ -66,7 +66,12 @@ fn unit(unit: &UnitEntry<'_>, link: &LinkSettings, devices: &[&ConfiguredDevice]
             }
         }
         if !device_mappings.is_empty() {
-            groups.push(GroupConfig { name: Arc::clone(name), interval_ms: every_ms, device_mappings });
+            groups.push(GroupConfig {
+                name: Arc::clone(name),
+                interval_ms: every_ms,
+                flood_intervals_ms: Vec::new(),
+                device_mappings,
+            });
         }
     }
     UnitConfig {

@@ -13,7 +13,7 @@ use crate::config::doc::{Problems, TomlEntry, single};
 use crate::config::plant::CheckedPlant;
 use crate::config::settings as file;
 use crate::config::{Configuration, ConfiguredDevice, Files, budget, build};
-use crate::config::{check_field, check_metering};
+use crate::config::{check_field, check_metering, check_pace};
 use crate::link::settings::{LinkSettings, TcpLink};
 use crate::model::line::{Parity, SerialParams};
 use crate::model::point::{Encoding, PointKind};
@@ -38,7 +38,7 @@ pub fn check(
     let links = c.links(&units, problems);
     let devices = c.devices(&units, problems);
     c.unused(&devices, problems);
-    let buses = build::buses(&links, &units, &devices, &catalogue);
+    let mut buses = build::buses(&links, &units, &devices, &catalogue);
     for bus in &buses {
         if let Some(at) = c.link_location(&bus.link.id) {
             budget::check(bus, at, problems);
@@ -63,6 +63,10 @@ pub fn check(
     let watches = check_metering::demand_watches(&contracts, &metering, energy.interval_min);
     let energy_points = check_metering::energy_points(&known, &metering, &watches);
     let (flood, feeds) = check_flood::check(files, &catalogue, (&devices, &derive), problems);
+    if let Some(scheme) = &flood.scheme {
+        let class = |id: &str| devices.get(id).map_or("", |device| device.class.as_str());
+        check_pace::set(&mut buses, scheme, class, |link| c.link_location(link), problems);
+    }
     let computed_points = check_flood::with_computed_points(energy_points, &flood);
     let subject = FloodSubject::of(&flood);
     let plant = CheckedPlant {

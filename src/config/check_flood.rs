@@ -58,9 +58,13 @@ pub fn check(
     for (key, what, hint) in settings.problems() {
         problems.error(table.location(&[key]), what, hint);
     }
-    plan.scheme = catalogue.flood_schemes.get(&settings.scheme).cloned();
-    match &plan.scheme {
-        Some(scheme) => check_scheme(scheme, catalogue, &table.location(&["scheme"]), problems),
+    match catalogue.flood_schemes.get(&settings.scheme) {
+        Some(scheme) => {
+            check_scheme(scheme, catalogue, &table.location(&["scheme"]), problems);
+            let (scheme, findings) = settings.adapted(scheme);
+            problems.findings(table, findings);
+            plan.scheme = Some(Arc::new(scheme));
+        }
         None => {
             let known = catalogue.flood_schemes.keys().map(String::as_str);
             let what = format!("there is no scheme `{}`", settings.scheme);
@@ -182,8 +186,12 @@ impl FloodSubject {
         for definition in definitions {
             definition.flood_rank = self.scheme.local_rank(&definition.source_rule);
             if *definition.device == *FLOOD_DEVICE && rule.when.value_point() == Some(FLOOD_POINTS[0]) {
-                let levels = (1..).zip(&self.scheme.levels);
-                definition.value_texts = levels.map(|(rank, level)| (rank, level.name.clone())).collect();
+                for (rank, level) in (1..).zip(&self.scheme.levels) {
+                    definition.value_texts.insert(rank, level.name.clone());
+                    if !level.actions.is_empty() {
+                        definition.value_actions.insert(rank, level.action_text());
+                    }
+                }
                 definition.value_texts.insert(0, no_level());
             }
             let Some(urgency) = definition.steps.last().copied().filter(|_| rule.raised_in_flood) else { continue };

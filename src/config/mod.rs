@@ -17,6 +17,7 @@ mod check_field;
 mod check_flood;
 mod check_metering;
 pub mod check_oncall;
+mod check_pace;
 mod check_reach;
 pub mod check_site;
 mod csv_table;

@@ -106,6 +106,7 @@ impl Room for FloodRoom {
             (Some(_), None) => {
                 self.state = FloodState::default();
                 effects.decided.retained.push((FLOOD_DEVICE.to_string(), None));
+                effects.poll_rank = Some(0);
                 self.keep(change.now, effects);
             }
             (_, Some(scheme)) => {
@@ -347,6 +348,7 @@ impl FloodRoom {
         let json = self.view(now).and_then(|view| serde_json::to_string(&view).ok()).unwrap_or_default();
         if json != self.topic {
             self.topic.clone_from(&json);
+            effects.poll_rank = Some(self.rank());
             effects.decided.retained.push((FLOOD_DEVICE.to_string(), Some(json)));
         }
     }

@@ -35,6 +35,10 @@ pub struct SchemeLevel {
     pub local: Vec<String>,
     /// How long the level lasts at least.
     pub min_hold_ms: u64,
+    /// How often water is read from this level on, milliseconds; none: as at the level below.
+    pub poll_ms: Option<u64>,
+    /// What people do at this level, an item each.
+    pub actions: Vec<LocalizedText>,
 }
 
 /// What must be said for a level: everything that is not empty.
@@ -81,6 +85,11 @@ impl Scheme {
         self.levels.get(usize::from(rank).checked_sub(1)?)
     }
 
+    /// How often water is read at a rank, milliseconds; none: as always.
+    pub fn poll_ms(&self, rank: u8) -> Option<u64> {
+        self.levels.iter().take(usize::from(rank)).rev().find_map(|level| level.poll_ms)
+    }
+
     /// The rank that an alarm of a rule, `class.rule`, demands; 0: none.
     pub fn local_rank(&self, rule: &str) -> u8 {
         let demands = |level: &SchemeLevel| level.local.iter().any(|of| of == rule);
@@ -95,6 +104,17 @@ impl Scheme {
 
 fn rank(index: usize) -> u8 {
     u8::try_from(index + 1).unwrap_or(u8::MAX)
+}
+
+impl SchemeLevel {
+    /// All actions as one text.
+    pub fn action_text(&self) -> LocalizedText {
+        let joined = |is_chinese: bool, between: &str| {
+            let all: Vec<&str> = self.actions.iter().map(|action| action.in_language(is_chinese)).collect();
+            all.join(between)
+        };
+        LocalizedText::both(joined(true, "；"), joined(false, "; "))
+    }
 }
 
 impl LevelMatch {

@@ -56,6 +56,12 @@ pub struct LevelSettings {
     pub colour: String,
     /// How long the level lasts at least, whatever ends sooner: `2h`.
     pub min_hold: DurationText,
+    /// How often water is read from this level on: levels, floats and run signals of sumps, water on floors, rain. Left out: as at the
+    /// level below.
+    pub poll: Option<DurationText>,
+    /// What people do at this level.
+    #[serde(default)]
+    pub actions: Vec<LocalizedText>,
     /// Which warnings have this level. One of them is enough; the highest level counts.
     #[serde(default)]
     pub matches: Vec<MatchSettings>,
@@ -150,6 +156,10 @@ fn level<'a>(settings: &'a LevelSettings, ids: &mut BTreeSet<&'a str>, findings:
     });
     let name = LocalizedText::both(settings.zh.as_str(), settings.en.as_str());
     let matches = matches(&settings.matches, "matches", findings);
+    let poll_ms = settings.poll.as_ref().and_then(DurationText::ms);
+    if settings.poll.is_some() && poll_ms.is_none() {
+        findings.push(FileFinding::error(&["poll"], "it is no duration", "poll = \"2s\""));
+    }
     SchemeLevel {
         id: settings.id.as_str().into(),
         name,
@@ -157,6 +167,8 @@ fn level<'a>(settings: &'a LevelSettings, ids: &mut BTreeSet<&'a str>, findings:
         matches,
         local: settings.local.clone(),
         min_hold_ms,
+        poll_ms,
+        actions: settings.actions.clone(),
     }
 }
 

@@ -1,10 +1,18 @@
 //! The `[flood]` table.
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::flood::area::SitePlace;
+use crate::flood::scheme::Scheme;
+use crate::model::problem::{FileFinding, did_you_mean};
+use crate::model::time::DurationText;
 use crate::model::warning::Coordinates;
+
+/// Water is read no faster than this.
+const POLL_MIN_MS: u64 = 500;
 
 /// Flood levels of the site: `[flood]`. Without this table the site has none.
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
@@ -20,6 +28,10 @@ pub struct FloodSettings {
     pub geocodes: Vec<String>,
     /// Names of areas as the services write them, where they give no codes.
     pub area_names: Vec<String>,
+    /// How long levels last at least, where that is not what the scheme says: `red = "1h"`.
+    pub min_hold: BTreeMap<String, DurationText>,
+    /// How often water is read from a level on, where that is not what the scheme says: `orange = "5s"`.
+    pub poll: BTreeMap<String, DurationText>,
 }
 
 impl Default for FloodSettings {
@@ -30,6 +42,8 @@ impl Default for FloodSettings {
             longitude: None,
             geocodes: Vec::new(),
             area_names: Vec::new(),
+            min_hold: BTreeMap::new(),
+            poll: BTreeMap::new(),
         }
     }
 }
@@ -55,6 +69,30 @@ impl FloodSettings {
             }
         }
         out
+    }
+
+    /// The scheme with the site's own times, and what is wrong with them.
+    pub fn adapted(&self, scheme: &Scheme) -> (Scheme, Vec<FileFinding>) {
+        let mut out = scheme.clone();
+        let mut findings = Vec::new();
+        for (key, times) in [("min_hold", &self.min_hold), ("poll", &self.poll)] {
+            for (id, time) in times {
+                let known = scheme.levels.iter().map(|level| &*level.id);
+                match (out.levels.iter_mut().find(|level| *level.id == **id), time.ms()) {
+                    (Some(level), Some(ms)) if key == "min_hold" => level.min_hold_ms = ms,
+                    (Some(level), Some(ms)) => level.poll_ms = Some(ms.max(POLL_MIN_MS)),
+                    (None, _) => {
+                        let what = format!("scheme `{}` has no level `{id}`", scheme.id);
+                        findings.push(FileFinding::error(&[key, id], what, did_you_mean(id, known)));
+                    }
+                    (_, None) => {
+                        let what = format!("`{}` is no duration", time.0);
+                        findings.push(FileFinding::error(&[key, id], what, "write it as 2s, 30m or 2h"));
+                    }
+                }
+            }
+        }
+        (out, findings)
     }
 
     /// Where the site is; none: nothing says so.

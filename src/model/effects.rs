@@ -20,6 +20,8 @@ pub struct Effects {
     pub decided: Decided,
     /// Questions about the past: each is answered by an input later.
     pub asks: Vec<Ask>,
+    /// Rank of the flood level at which buses are read, where it changed or was not said yet.
+    pub poll_rank: Option<u8>,
     /// Why the command of this step was not carried out.
     pub refused: Option<Refusal>,
 }

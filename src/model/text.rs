@@ -31,6 +31,13 @@ pub fn format_number(value: f64) -> String {
     if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_string() } else { text }
 }
 
+/// A value as a code, which is a whole number.
+pub fn whole(value: f64) -> Option<i64> {
+    #[expect(clippy::cast_possible_truncation, reason = "codes are small")]
+    let code = value as i64;
+    (value.fract() == 0.0).then_some(code)
+}
+
 /// Bytes in hexadecimal digits, two each, without spaces.
 pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()

@@ -63,6 +63,7 @@ pub struct LinkWorker {
     last_answer_us: u64,
     retry_budget: RetryBudget,
     closes_after_cycle: bool,
+    flood_rank: u8,
 }
 
 impl LinkWorker {
@@ -97,6 +98,7 @@ impl LinkWorker {
             last_answer_us: now,
             retry_budget: RetryBudget::new(now),
             closes_after_cycle: config.link.close_after_cycle,
+            flood_rank: 0,
             clock,
         }
     }
@@ -116,6 +118,7 @@ impl LinkWorker {
             if self.health.should_reset_learned.swap(false, Ordering::Relaxed) {
                 self.units.iter_mut().for_each(PolledUnit::reset_learned);
             }
+            self.follow_flood_level();
             let due_us = self.schedule.next_due().map_or(u64::MAX, |(_, at)| at);
             let probe_us = self.next_idle_probe_us();
             let wait = due_us.min(probe_us).saturating_sub(self.clock.mono_us()).min(1_000_000);
@@ -131,6 +134,16 @@ impl LinkWorker {
                     }
                 }
             }
+        }
+    }
+
+    /// Takes the intervals of the flood level in force.
+    fn follow_flood_level(&mut self) {
+        let rank = self.health.flood_rank.load(Ordering::Relaxed);
+        if std::mem::replace(&mut self.flood_rank, rank) != rank {
+            let groups = self.slots.iter().map(|&(u, g)| &self.units[u].groups[g].config);
+            let intervals_ms: Vec<u64> = groups.map(|group| group.interval_at_ms(rank)).collect();
+            self.schedule.set_intervals(&intervals_ms, self.clock.mono_us());
         }
     }
 

@@ -1,6 +1,6 @@
 //! Health of units and buses, as shown by `status`, `/metrics` and the device `gateway`.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use serde::Serialize;
@@ -114,6 +114,8 @@ pub struct BusHealth {
     pub busy_us: AtomicU64,
     /// Set by a reload: what was learned about the units is dropped before the next cycle, without a missed cycle.
     pub should_reset_learned: AtomicBool,
+    /// Rank of the flood level: which of the intervals count.
+    pub flood_rank: AtomicU8,
     /// One per unit, in the order of the configuration.
     pub units: Vec<Mutex<UnitHealth>>,
 }

@@ -50,8 +50,18 @@ pub struct GroupConfig {
     /// Its name in the profile.
     pub name: Arc<str>,
     pub interval_ms: u64,
+    /// The same at each flood level, by its rank less one; beyond the end as without a level.
+    pub flood_intervals_ms: Vec<u64>,
     /// The devices that get its points, and which.
     pub device_mappings: Vec<DeviceMapping>,
+}
+
+impl GroupConfig {
+    /// Milliseconds between two reads at a flood level; 0: none.
+    pub fn interval_at_ms(&self, flood_rank: u8) -> u64 {
+        let index = usize::from(flood_rank).checked_sub(1);
+        index.and_then(|index| self.flood_intervals_ms.get(index)).copied().unwrap_or(self.interval_ms)
+    }
 }
 
 /// The part of a poll group that one device gets.

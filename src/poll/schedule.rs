@@ -52,6 +52,19 @@ impl Schedule {
         self.slots.get(slot).map(|s| s.next_us)
     }
 
+    /// Another interval for each slot, from its next read on: nobody waits longer than the new interval, and slots stay spread.
+    pub fn set_intervals(&mut self, intervals_ms: &[u64], now_us: u64) {
+        let n = intervals_ms.len().max(1) as u64;
+        for (i, (slot, ms)) in (0..).zip(self.slots.iter_mut().zip(intervals_ms)) {
+            let interval_us = ms.max(&1) * 1_000;
+            if slot.interval_us != interval_us {
+                let soon = now_us + interval_us / n * i;
+                (slot.interval_us, slot.next_us) = (interval_us, slot.next_us.min(soon));
+                slot.anchor_us = slot.next_us;
+            }
+        }
+    }
+
     /// Makes a slot due at once, because its unit answers again.
     pub fn make_due(&mut self, slot: usize, now_us: u64) {
         if let Some(s) = self.slots.get_mut(slot) {
@@ -105,6 +118,23 @@ mod tests {
             s.advance(slot, (now + 1) * 70_000);
         }
         assert_eq!(turns, [0, 1, 2, 0, 1, 2, 0, 1, 2]);
+    }
+
+    #[test]
+    fn another_interval_counts_from_the_next_read_on() {
+        let mut s = Schedule::new(&[10_000, 10_000, 60_000], 0, false);
+        assert_eq!((0..3).map(|slot| s.advance(slot, 1_000_000)).sum::<u64>(), 0);
+        // Faster: within two seconds, a third of the interval apart; the third slot stays as it is.
+        s.set_intervals(&[2_000, 2_000, 60_000], 4_000_000);
+        assert_eq!((s.due_at(0), s.due_at(1)), (Some(4_000_000), Some(4_666_666)));
+        let due = s.due_at(2);
+        assert_eq!(s.advance(0, 4_010_000), 0);
+        assert_eq!((s.due_at(0), s.due_at(2)), (Some(6_000_000), due));
+        // Slower again: the read that is due comes, then one each ten seconds.
+        s.set_intervals(&[10_000, 10_000, 60_000], 5_000_000);
+        assert_eq!(s.due_at(0), Some(5_000_000));
+        s.advance(0, 5_010_000);
+        assert_eq!(s.due_at(0), Some(15_000_000));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::model::directory::DeviceInfo;
 use crate::model::point::LocalizedText;
-use crate::model::text::format_number;
+use crate::model::text::{format_number, whole};
 
 /// What fills a template.
 #[derive(Clone, Copy, Debug)]
@@ -48,9 +48,7 @@ pub fn alarm_text(template: &LocalizedText, values: AlarmTextValues<'_>) -> Loca
 
 /// A value for people: its text where it has one, else its number.
 pub fn value_text(texts: &BTreeMap<i64, LocalizedText>, value: f64) -> LocalizedText {
-    #[expect(clippy::cast_possible_truncation, reason = "only whole numbers have texts, and small ones")]
-    let whole = (value.fract() == 0.0).then_some(value as i64);
-    let text = whole.and_then(|code| texts.get(&code)).cloned();
+    let text = whole(value).and_then(|code| texts.get(&code)).cloned();
     text.unwrap_or_else(|| format_number(value).into())
 }
 

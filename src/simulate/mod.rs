@@ -13,6 +13,7 @@ pub mod power;
 pub mod serve;
 pub mod signals;
 pub mod site;
+pub mod warnings;
 pub mod water;
 pub mod year;
 

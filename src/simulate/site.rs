@@ -163,6 +163,17 @@ register_days = 1200
 [health]
 listen = ""
 
+# Flood levels (docs/flood.md). A real site says where it is, and leaves the holds of the scheme as they are.
+[flood]
+scheme = "cn-rainstorm-4"
+geocodes = ["310115"]
+min_hold = { blue = "2m", yellow = "2m", orange = "3m", red = "3m" }    # short, for the demo
+
+# Where warnings come from; this one is a relay of the Chinese service and may stop.
+# [[feed]]
+# name = "cma"
+# url = "https://severeweather.wmo.int/v2/cap-alerts/cn-cma-xx/rss.xml"
+
 [[sink.mqtt]]
 name = "broker"
 url = "mqtt://127.0.0.1:1883"

@@ -316,7 +316,12 @@ pub fn unit(address: u8, profile: &Arc<Profile>, points: &[(String, u8, u16)], e
     let device: Arc<str> = address.to_string().into();
     let stream = Stream::new(device, "u/g".into(), every_ms, metas);
     let out = DeviceMapping { stream, points: names };
-    let groups = vec![GroupConfig { name: "g".into(), interval_ms: every_ms, device_mappings: vec![out] }];
+    let groups = vec![GroupConfig {
+        name: "g".into(),
+        interval_ms: every_ms,
+        flood_intervals_ms: vec![],
+        device_mappings: vec![out],
+    }];
     UnitConfig { id: "u".into(), address, profile: Arc::clone(profile), timeout_ms: None, retries: 1, groups }
 }
 

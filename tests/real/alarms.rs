@@ -311,7 +311,7 @@ fn a_blackout_raises_what_follows_from_it() {
 #[test]
 fn a_rainstorm_raises_what_follows_from_it() {
     // More comes in than one pump carries away: that is what it looks like from there.
-    scenario("rainstorm", 420, &["overflow_soon.sump-1", "rising.sump-1", "pump1_no_effect.sump-1"]);
+    scenario("rainstorm", 420, &["level.flood", "overflow_soon.sump-1", "rising.sump-1", "pump1_no_effect.sump-1"]);
 }
 
 #[test]
