@@ -125,16 +125,16 @@ mod tests {
         let mut s = Schedule::new(&[10_000, 10_000, 60_000], 0, false);
         assert_eq!((0..3).map(|slot| s.advance(slot, 1_000_000)).sum::<u64>(), 0);
         // Faster: within two seconds, a third of the interval apart; the third slot stays as it is.
-        s.set_intervals(&[2_000, 2_000, 60_000], 4_000_000);
-        assert_eq!((s.due_at(0), s.due_at(1)), (Some(4_000_000), Some(4_666_666)));
         let due = s.due_at(2);
-        assert_eq!(s.advance(0, 4_010_000), 0);
-        assert_eq!((s.due_at(0), s.due_at(2)), (Some(6_000_000), due));
-        // Slower again: the read that is due comes, then one each ten seconds.
-        s.set_intervals(&[10_000, 10_000, 60_000], 5_000_000);
-        assert_eq!(s.due_at(0), Some(5_000_000));
-        s.advance(0, 5_010_000);
-        assert_eq!(s.due_at(0), Some(15_000_000));
+        s.set_intervals(&[2_000, 2_000, 60_000], 1_500_000);
+        assert_eq!((s.due_at(0), s.due_at(1), s.due_at(2)), (Some(1_500_000), Some(2_166_666), due));
+        assert_eq!(s.advance(0, 1_510_000), 0);
+        assert_eq!(s.due_at(0), Some(3_500_000));
+        // Slower again: one read now, then one each ten seconds.
+        s.set_intervals(&[10_000, 10_000, 60_000], 3_000_000);
+        assert_eq!((s.due_at(0), s.due_at(1)), (Some(3_000_000), Some(2_166_666)));
+        s.advance(0, 3_010_000);
+        assert_eq!(s.due_at(0), Some(13_000_000));
     }
 
     #[test]
