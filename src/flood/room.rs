@@ -24,9 +24,9 @@ use crate::model::reading::{Body, Reading, Stamp};
 use crate::model::room::{Board, Input, Reconfiguration, Room, SNAPSHOT, Snapshot, Start, kept_value};
 use crate::model::stream::{Source, Stream};
 use crate::model::text::{KEY, REMARK, one_line};
-use crate::model::time::{MonotonicMillis, Now, UnixMillis, rebase_offset};
+use crate::model::time::{MonotonicMillis, Now, rebase_offset};
 use crate::model::value::Value;
-use crate::model::warning::{Warning, WarningId};
+use crate::model::warning::Warning;
 
 /// Key under which the state is kept.
 const STATE: &str = "state";
@@ -237,49 +237,37 @@ impl FloodRoom {
         let concerns_site = self.plan.feeds.iter().any(|of| *of.name == *feed && of.concerns_site);
         let place = self.plan.place.as_ref().filter(|_| !concerns_site);
         let outcome = self.state.warnings.take(FeedRules { name: feed, scheme, place }, message, now);
-        match outcome {
-            Outcome::InForce(_) => {
-                self.is_changed = true;
-                let of = self.state.warnings.in_force().find(|warning| warning.id == message.id);
-                if let Some(of) = of {
-                    effects.decided.events.push(warning_event("warning", of, scheme));
-                }
-            }
-            Outcome::Ended(ids) => ids.iter().for_each(|id| self.ended(id, scheme, effects)),
-            _ => {}
+        if let Outcome::InForce(_) = outcome {
+            self.is_changed = true;
+            let of = self.state.warnings.in_force().find(|warning| warning.id == message.id);
+            effects.decided.events.extend(of.map(|of| warning_event("warning", of, scheme)));
         }
+        self.record_ends(scheme, effects);
     }
 
-    fn ended(&mut self, id: &WarningId, scheme: &Scheme, effects: &mut Effects) {
-        let Some(ended) = self.state.warnings.ended(id) else { return };
-        let Some(warning) = ended.warning.clone() else { return };
-        self.note_end(&warning, ended.why, ended.at, scheme, effects);
-    }
-
-    fn note_end(
-        &mut self,
-        warning: &ActiveWarning,
-        why: WarningEnd,
-        at: UnixMillis,
-        scheme: &Scheme,
-        effects: &mut Effects,
-    ) {
-        self.is_changed = true;
-        self.state.last_ended = Some(LastEnded { why, at, headlines: warning.headlines.clone() });
-        let word = match why {
-            WarningEnd::Cancelled => "warning_cancelled",
-            WarningEnd::Updated => "warning_updated",
-            WarningEnd::Expired => "warning_expired",
-            WarningEnd::Displaced => "warning_displaced",
-        };
-        effects.decided.events.push(warning_event(word, warning, scheme));
+    /// Each warning that is no longer in force is an event with how it ended: one that expired was not cancelled.
+    fn record_ends(&mut self, scheme: &Scheme, effects: &mut Effects) {
+        for ended in self.state.warnings.take_newly_ended() {
+            let Some(warning) = ended.warning else { continue };
+            self.is_changed = true;
+            if ended.why != WarningEnd::Updated {
+                let headlines = warning.headlines.clone();
+                self.state.last_ended = Some(LastEnded { why: ended.why, at: ended.at, headlines });
+            }
+            let word = match ended.why {
+                WarningEnd::Cancelled => "warning_cancelled",
+                WarningEnd::Updated => "warning_updated",
+                WarningEnd::Expired => "warning_expired",
+                WarningEnd::Displaced => "warning_displaced",
+            };
+            effects.decided.events.push(warning_event(word, &warning, scheme));
+        }
     }
 
     fn end_what_is_over(&mut self, now: Now, effects: &mut Effects) {
         let Some(scheme) = self.plan.scheme.clone() else { return };
-        for warning in self.state.warnings.expire(now) {
-            self.note_end(&warning, WarningEnd::Expired, now.wall, &scheme, effects);
-        }
+        self.state.warnings.expire(now);
+        self.record_ends(&scheme, effects);
         if self.state.manual.as_ref().is_some_and(|manual| now.mono >= manual.until) {
             let manual = self.state.manual.take();
             self.is_changed = true;

@@ -25,7 +25,7 @@ pub struct FloodState {
     pub manual: Option<ManualLevel>,
     /// Who forced the level down; meaningful while [`FloodLevel::forced`] is.
     pub forced_by: Option<Signed>,
-    /// How the last warning ended that is no longer in force.
+    /// How the last warning ended that no other one replaced.
     pub last_ended: Option<LastEnded>,
     /// When and in which boot it was kept.
     pub saved: Now,

@@ -102,6 +102,8 @@ pub enum Outcome {
 pub struct Warnings {
     in_force: BTreeMap<WarningId, ActiveWarning>,
     ended: BTreeMap<WarningId, EndedWarning>,
+    /// Those that were in force and ended since somebody looked; not kept.
+    newly_ended: Vec<WarningId>,
 }
 
 /// As lists: JSON has no keys but texts.
@@ -114,7 +116,7 @@ struct Stored {
 impl From<Stored> for Warnings {
     fn from(stored: Stored) -> Self {
         let in_force = stored.in_force.into_iter().map(|warning| (warning.id.clone(), warning)).collect();
-        Self { in_force, ended: stored.ended.into_iter().collect() }
+        Self { in_force, ended: stored.ended.into_iter().collect(), newly_ended: Vec::new() }
     }
 }
 
@@ -230,6 +232,7 @@ impl Warnings {
     fn finish(&mut self, id: &WarningId, why: WarningEnd, now: Now) {
         if let Some(warning) = self.in_force.remove(id) {
             let feed = warning.feed.clone();
+            self.newly_ended.push(id.clone());
             self.remember(id.clone(), EndedWarning { why, at: now.wall, feed, warning: Some(warning) });
         }
     }
@@ -243,12 +246,17 @@ impl Warnings {
         }
     }
 
-    /// Ends what has expired, if the date is trusted; returns it.
-    pub fn expire(&mut self, now: Now) -> Vec<ActiveWarning> {
+    /// Ends what has expired, if the date is trusted.
+    pub fn expire(&mut self, now: Now) {
         let is_over = |warning: &&ActiveWarning| now.wall_trusted && warning.expires <= now.wall;
-        let over: Vec<ActiveWarning> = self.in_force.values().filter(is_over).cloned().collect();
-        over.iter().for_each(|warning| self.finish(&warning.id, WarningEnd::Expired, now));
-        over
+        let over: Vec<WarningId> = self.in_force.values().filter(is_over).map(|warning| warning.id.clone()).collect();
+        over.iter().for_each(|id| self.finish(id, WarningEnd::Expired, now));
+    }
+
+    /// Warnings that were in force and ended since the last call, with how.
+    pub fn take_newly_ended(&mut self) -> Vec<EndedWarning> {
+        let ended = std::mem::take(&mut self.newly_ended);
+        ended.iter().filter_map(|id| self.ended.get(id)).cloned().collect()
     }
 
     /// When the next one expires.

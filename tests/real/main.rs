@@ -38,6 +38,8 @@ mod faults;
 #[cfg(feature = "real-tests")]
 mod field;
 #[cfg(feature = "real-tests")]
+mod flood;
+#[cfg(feature = "real-tests")]
 mod odd;
 #[cfg(feature = "real-tests")]
 mod old_state;
