@@ -280,8 +280,14 @@ _plantroom() {
             plantroom__subcmd__flood,log)
                 cmd="plantroom__subcmd__flood__subcmd__log"
                 ;;
+            plantroom__subcmd__flood,readiness)
+                cmd="plantroom__subcmd__flood__subcmd__readiness"
+                ;;
             plantroom__subcmd__flood,set)
                 cmd="plantroom__subcmd__flood__subcmd__set"
+                ;;
+            plantroom__subcmd__flood,tick)
+                cmd="plantroom__subcmd__flood__subcmd__tick"
                 ;;
             plantroom__subcmd__flood,withdraw)
                 cmd="plantroom__subcmd__flood__subcmd__withdraw"
@@ -295,8 +301,14 @@ _plantroom() {
             plantroom__subcmd__flood__subcmd__help,log)
                 cmd="plantroom__subcmd__flood__subcmd__help__subcmd__log"
                 ;;
+            plantroom__subcmd__flood__subcmd__help,readiness)
+                cmd="plantroom__subcmd__flood__subcmd__help__subcmd__readiness"
+                ;;
             plantroom__subcmd__flood__subcmd__help,set)
                 cmd="plantroom__subcmd__flood__subcmd__help__subcmd__set"
+                ;;
+            plantroom__subcmd__flood__subcmd__help,tick)
+                cmd="plantroom__subcmd__flood__subcmd__help__subcmd__tick"
                 ;;
             plantroom__subcmd__flood__subcmd__help,withdraw)
                 cmd="plantroom__subcmd__flood__subcmd__help__subcmd__withdraw"
@@ -469,8 +481,14 @@ _plantroom() {
             plantroom__subcmd__help__subcmd__flood,log)
                 cmd="plantroom__subcmd__help__subcmd__flood__subcmd__log"
                 ;;
+            plantroom__subcmd__help__subcmd__flood,readiness)
+                cmd="plantroom__subcmd__help__subcmd__flood__subcmd__readiness"
+                ;;
             plantroom__subcmd__help__subcmd__flood,set)
                 cmd="plantroom__subcmd__help__subcmd__flood__subcmd__set"
+                ;;
+            plantroom__subcmd__help__subcmd__flood,tick)
+                cmd="plantroom__subcmd__help__subcmd__flood__subcmd__tick"
                 ;;
             plantroom__subcmd__help__subcmd__flood,withdraw)
                 cmd="plantroom__subcmd__help__subcmd__flood__subcmd__withdraw"
@@ -2220,7 +2238,7 @@ _plantroom() {
             return 0
             ;;
         plantroom__subcmd__flood)
-            opts="-h --format --config --state --utc --log --help set withdraw force-down log help"
+            opts="-h --format --config --state --utc --log --help set withdraw force-down readiness tick log help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2284,7 +2302,7 @@ _plantroom() {
             return 0
             ;;
         plantroom__subcmd__flood__subcmd__help)
-            opts="set withdraw force-down log help"
+            opts="set withdraw force-down readiness tick log help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2339,7 +2357,35 @@ _plantroom() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        plantroom__subcmd__flood__subcmd__help__subcmd__readiness)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         plantroom__subcmd__flood__subcmd__help__subcmd__set)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        plantroom__subcmd__flood__subcmd__help__subcmd__tick)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -2401,6 +2447,36 @@ _plantroom() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        plantroom__subcmd__flood__subcmd__readiness)
+            opts="-h --format --config --state --utc --log --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --format)
+                    COMPREPLY=($(compgen -W "table json csv" -- "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --state)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log)
+                    COMPREPLY=($(compgen -W "auto text json" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         plantroom__subcmd__flood__subcmd__set)
             opts="-h --for --note --config --state --utc --log --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
@@ -2412,6 +2488,36 @@ _plantroom() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --note)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --state)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log)
+                    COMPREPLY=($(compgen -W "auto text json" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        plantroom__subcmd__flood__subcmd__tick)
+            opts="-h --note --config --state --utc --log --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
                 --note)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -2956,7 +3062,7 @@ _plantroom() {
             return 0
             ;;
         plantroom__subcmd__help__subcmd__flood)
-            opts="set withdraw force-down log"
+            opts="set withdraw force-down readiness tick log"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2997,7 +3103,35 @@ _plantroom() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        plantroom__subcmd__help__subcmd__flood__subcmd__readiness)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         plantroom__subcmd__help__subcmd__flood__subcmd__set)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        plantroom__subcmd__help__subcmd__flood__subcmd__tick)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )

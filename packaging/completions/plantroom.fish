@@ -682,21 +682,23 @@ complete -c plantroom -n "__fish_plantroom_using_subcommand rota; and __fish_see
 complete -c plantroom -n "__fish_plantroom_using_subcommand rota; and __fish_seen_subcommand_from help" -f -a "overrides" -d 'Who stands in for whom, with numbers'
 complete -c plantroom -n "__fish_plantroom_using_subcommand rota; and __fish_seen_subcommand_from help" -f -a "withdraw" -d 'Take one of them back'
 complete -c plantroom -n "__fish_plantroom_using_subcommand rota; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c plantroom -n "__fish_plantroom_using_subcommand flood; and not __fish_seen_subcommand_from set withdraw force-down log help" -l format -d 'Form of the output' -r -f -a "table\t'Columns of text, for people to read'
+complete -c plantroom -n "__fish_plantroom_using_subcommand flood; and not __fish_seen_subcommand_from set withdraw force-down readiness tick log help" -l format -d 'Form of the output' -r -f -a "table\t'Columns of text, for people to read'
 json\t'JSON, for programs to parse'
 csv\t'Comma-separated values, as spreadsheets read them'"
-complete -c plantroom -n "__fish_plantroom_using_subcommand flood; and not __fish_seen_subcommand_from set withdraw force-down log help" -l config -d 'Directory of the configuration. Default: `config` where that is a checkout\'s, else /etc/plantroom' -r -F
-complete -c plantroom -n "__fish_plantroom_using_subcommand flood; and not __fish_seen_subcommand_from set withdraw force-down log help" -l state -d 'Directory of durable state. Default: $STATE_DIRECTORY, else /var/lib/plantroom' -r -F
-complete -c plantroom -n "__fish_plantroom_using_subcommand flood; and not __fish_seen_subcommand_from set withdraw force-down log help" -l log -d 'How the log is written' -r -f -a "auto\t'To journald where systemd runs us, else text to standard error'
+complete -c plantroom -n "__fish_plantroom_using_subcommand flood; and not __fish_seen_subcommand_from set withdraw force-down readiness tick log help" -l config -d 'Directory of the configuration. Default: `config` where that is a checkout\'s, else /etc/plantroom' -r -F
+complete -c plantroom -n "__fish_plantroom_using_subcommand flood; and not __fish_seen_subcommand_from set withdraw force-down readiness tick log help" -l state -d 'Directory of durable state. Default: $STATE_DIRECTORY, else /var/lib/plantroom' -r -F
+complete -c plantroom -n "__fish_plantroom_using_subcommand flood; and not __fish_seen_subcommand_from set withdraw force-down readiness tick log help" -l log -d 'How the log is written' -r -f -a "auto\t'To journald where systemd runs us, else text to standard error'
 text\t'Text to standard error'
 json\t'JSON, one object a line, to standard error'"
-complete -c plantroom -n "__fish_plantroom_using_subcommand flood; and not __fish_seen_subcommand_from set withdraw force-down log help" -l utc -d 'Times in UTC. Default: in the site\'s time zone'
-complete -c plantroom -n "__fish_plantroom_using_subcommand flood; and not __fish_seen_subcommand_from set withdraw force-down log help" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c plantroom -n "__fish_plantroom_using_subcommand flood; and not __fish_seen_subcommand_from set withdraw force-down log help" -f -a "set" -d 'Set a level: it holds until its time is over, whatever else says less'
-complete -c plantroom -n "__fish_plantroom_using_subcommand flood; and not __fish_seen_subcommand_from set withdraw force-down log help" -f -a "withdraw" -d 'End what was set; what else demands a level goes on'
-complete -c plantroom -n "__fish_plantroom_using_subcommand flood; and not __fish_seen_subcommand_from set withdraw force-down log help" -f -a "force-down" -d 'A manager brings the level down at once, until an input rises or the time is over'
-complete -c plantroom -n "__fish_plantroom_using_subcommand flood; and not __fish_seen_subcommand_from set withdraw force-down log help" -f -a "log" -d 'What happened: levels, warnings, and who did what'
-complete -c plantroom -n "__fish_plantroom_using_subcommand flood; and not __fish_seen_subcommand_from set withdraw force-down log help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c plantroom -n "__fish_plantroom_using_subcommand flood; and not __fish_seen_subcommand_from set withdraw force-down readiness tick log help" -l utc -d 'Times in UTC. Default: in the site\'s time zone'
+complete -c plantroom -n "__fish_plantroom_using_subcommand flood; and not __fish_seen_subcommand_from set withdraw force-down readiness tick log help" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c plantroom -n "__fish_plantroom_using_subcommand flood; and not __fish_seen_subcommand_from set withdraw force-down readiness tick log help" -f -a "set" -d 'Set a level: it holds until its time is over, whatever else says less'
+complete -c plantroom -n "__fish_plantroom_using_subcommand flood; and not __fish_seen_subcommand_from set withdraw force-down readiness tick log help" -f -a "withdraw" -d 'End what was set; what else demands a level goes on'
+complete -c plantroom -n "__fish_plantroom_using_subcommand flood; and not __fish_seen_subcommand_from set withdraw force-down readiness tick log help" -f -a "force-down" -d 'A manager brings the level down at once, until an input rises or the time is over'
+complete -c plantroom -n "__fish_plantroom_using_subcommand flood; and not __fish_seen_subcommand_from set withdraw force-down readiness tick log help" -f -a "readiness" -d 'Whether the site could pump now: what is not ready, device by device'
+complete -c plantroom -n "__fish_plantroom_using_subcommand flood; and not __fish_seen_subcommand_from set withdraw force-down readiness tick log help" -f -a "tick" -d 'Say that somebody has looked at something that only people can see, such as sandbags'
+complete -c plantroom -n "__fish_plantroom_using_subcommand flood; and not __fish_seen_subcommand_from set withdraw force-down readiness tick log help" -f -a "log" -d 'What happened: levels, warnings, and who did what'
+complete -c plantroom -n "__fish_plantroom_using_subcommand flood; and not __fish_seen_subcommand_from set withdraw force-down readiness tick log help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c plantroom -n "__fish_plantroom_using_subcommand flood; and __fish_seen_subcommand_from set" -l for -d 'For how long: at most `12h`' -r
 complete -c plantroom -n "__fish_plantroom_using_subcommand flood; and __fish_seen_subcommand_from set" -l note -d 'Why, for the record' -r
 complete -c plantroom -n "__fish_plantroom_using_subcommand flood; and __fish_seen_subcommand_from set" -l config -d 'Directory of the configuration. Default: `config` where that is a checkout\'s, else /etc/plantroom' -r -F
@@ -723,6 +725,24 @@ text\t'Text to standard error'
 json\t'JSON, one object a line, to standard error'"
 complete -c plantroom -n "__fish_plantroom_using_subcommand flood; and __fish_seen_subcommand_from force-down" -l utc -d 'Times in UTC. Default: in the site\'s time zone'
 complete -c plantroom -n "__fish_plantroom_using_subcommand flood; and __fish_seen_subcommand_from force-down" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c plantroom -n "__fish_plantroom_using_subcommand flood; and __fish_seen_subcommand_from readiness" -l format -d 'Form of the output' -r -f -a "table\t'Columns of text, for people to read'
+json\t'JSON, for programs to parse'
+csv\t'Comma-separated values, as spreadsheets read them'"
+complete -c plantroom -n "__fish_plantroom_using_subcommand flood; and __fish_seen_subcommand_from readiness" -l config -d 'Directory of the configuration. Default: `config` where that is a checkout\'s, else /etc/plantroom' -r -F
+complete -c plantroom -n "__fish_plantroom_using_subcommand flood; and __fish_seen_subcommand_from readiness" -l state -d 'Directory of durable state. Default: $STATE_DIRECTORY, else /var/lib/plantroom' -r -F
+complete -c plantroom -n "__fish_plantroom_using_subcommand flood; and __fish_seen_subcommand_from readiness" -l log -d 'How the log is written' -r -f -a "auto\t'To journald where systemd runs us, else text to standard error'
+text\t'Text to standard error'
+json\t'JSON, one object a line, to standard error'"
+complete -c plantroom -n "__fish_plantroom_using_subcommand flood; and __fish_seen_subcommand_from readiness" -l utc -d 'Times in UTC. Default: in the site\'s time zone'
+complete -c plantroom -n "__fish_plantroom_using_subcommand flood; and __fish_seen_subcommand_from readiness" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c plantroom -n "__fish_plantroom_using_subcommand flood; and __fish_seen_subcommand_from tick" -l note -d 'What was seen, for the record' -r
+complete -c plantroom -n "__fish_plantroom_using_subcommand flood; and __fish_seen_subcommand_from tick" -l config -d 'Directory of the configuration. Default: `config` where that is a checkout\'s, else /etc/plantroom' -r -F
+complete -c plantroom -n "__fish_plantroom_using_subcommand flood; and __fish_seen_subcommand_from tick" -l state -d 'Directory of durable state. Default: $STATE_DIRECTORY, else /var/lib/plantroom' -r -F
+complete -c plantroom -n "__fish_plantroom_using_subcommand flood; and __fish_seen_subcommand_from tick" -l log -d 'How the log is written' -r -f -a "auto\t'To journald where systemd runs us, else text to standard error'
+text\t'Text to standard error'
+json\t'JSON, one object a line, to standard error'"
+complete -c plantroom -n "__fish_plantroom_using_subcommand flood; and __fish_seen_subcommand_from tick" -l utc -d 'Times in UTC. Default: in the site\'s time zone'
+complete -c plantroom -n "__fish_plantroom_using_subcommand flood; and __fish_seen_subcommand_from tick" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c plantroom -n "__fish_plantroom_using_subcommand flood; and __fish_seen_subcommand_from log" -l from -d 'From: a date, or so long ago (`24h`, `7d`)' -r
 complete -c plantroom -n "__fish_plantroom_using_subcommand flood; and __fish_seen_subcommand_from log" -l format -d 'Form of the output' -r -f -a "table\t'Columns of text, for people to read'
 json\t'JSON, for programs to parse'
@@ -737,6 +757,8 @@ complete -c plantroom -n "__fish_plantroom_using_subcommand flood; and __fish_se
 complete -c plantroom -n "__fish_plantroom_using_subcommand flood; and __fish_seen_subcommand_from help" -f -a "set" -d 'Set a level: it holds until its time is over, whatever else says less'
 complete -c plantroom -n "__fish_plantroom_using_subcommand flood; and __fish_seen_subcommand_from help" -f -a "withdraw" -d 'End what was set; what else demands a level goes on'
 complete -c plantroom -n "__fish_plantroom_using_subcommand flood; and __fish_seen_subcommand_from help" -f -a "force-down" -d 'A manager brings the level down at once, until an input rises or the time is over'
+complete -c plantroom -n "__fish_plantroom_using_subcommand flood; and __fish_seen_subcommand_from help" -f -a "readiness" -d 'Whether the site could pump now: what is not ready, device by device'
+complete -c plantroom -n "__fish_plantroom_using_subcommand flood; and __fish_seen_subcommand_from help" -f -a "tick" -d 'Say that somebody has looked at something that only people can see, such as sandbags'
 complete -c plantroom -n "__fish_plantroom_using_subcommand flood; and __fish_seen_subcommand_from help" -f -a "log" -d 'What happened: levels, warnings, and who did what'
 complete -c plantroom -n "__fish_plantroom_using_subcommand flood; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c plantroom -n "__fish_plantroom_using_subcommand inject" -l for -d 'For how long: `60s`, `10m`, at most 1 hour' -r
@@ -889,5 +911,7 @@ complete -c plantroom -n "__fish_plantroom_using_subcommand help; and __fish_see
 complete -c plantroom -n "__fish_plantroom_using_subcommand help; and __fish_seen_subcommand_from flood" -f -a "set" -d 'Set a level: it holds until its time is over, whatever else says less'
 complete -c plantroom -n "__fish_plantroom_using_subcommand help; and __fish_seen_subcommand_from flood" -f -a "withdraw" -d 'End what was set; what else demands a level goes on'
 complete -c plantroom -n "__fish_plantroom_using_subcommand help; and __fish_seen_subcommand_from flood" -f -a "force-down" -d 'A manager brings the level down at once, until an input rises or the time is over'
+complete -c plantroom -n "__fish_plantroom_using_subcommand help; and __fish_seen_subcommand_from flood" -f -a "readiness" -d 'Whether the site could pump now: what is not ready, device by device'
+complete -c plantroom -n "__fish_plantroom_using_subcommand help; and __fish_seen_subcommand_from flood" -f -a "tick" -d 'Say that somebody has looked at something that only people can see, such as sandbags'
 complete -c plantroom -n "__fish_plantroom_using_subcommand help; and __fish_seen_subcommand_from flood" -f -a "log" -d 'What happened: levels, warnings, and who did what'
 complete -c plantroom -n "__fish_plantroom_using_subcommand help; and __fish_seen_subcommand_from clock" -f -a "accept" -d 'The date that the gateway shows is right: believe it from now on'

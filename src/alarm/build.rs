@@ -90,6 +90,7 @@ fn one(
         raised_by_tests: rule.in_test,
         more_urgent_while: None,
         flood_rank: 0,
+        readiness: rule.readiness,
         value_texts: BTreeMap::new(),
         value_actions: BTreeMap::new(),
         rationale: Arc::new(Rationale {

@@ -55,6 +55,8 @@ pub struct AlarmDefinition {
     pub more_urgent_while: Option<ResolvedCondition>,
     /// Rank of the flood level that it demands while it is active; 0: none.
     pub flood_rank: u8,
+    /// Whether the site could not pump while it is active.
+    pub readiness: bool,
     /// Texts that stand for values in its text, such as names of levels; of others the number is shown.
     pub value_texts: BTreeMap<i64, LocalizedText>,
     /// What the responder has to do at a value; at others it is `action`.

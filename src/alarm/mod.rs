@@ -131,6 +131,8 @@ pub struct Alarms {
     boot: Arc<str>,
     started_at: MonotonicMillis,
     is_dated: bool,
+    /// Whether an alarm that readiness depends on became known, unknown, true or false since somebody looked.
+    is_readiness_changed: bool,
 }
 
 impl Alarms {
@@ -300,6 +302,8 @@ impl Alarms {
         };
         let evaluation = live.evaluate(&mut context);
         let (wake, is_simulated) = (context.wake, context.used_injected);
+        let is_other = std::mem::discriminant(&live.last_evaluation.truth) != std::mem::discriminant(&evaluation.truth);
+        self.is_readiness_changed |= live.definition.readiness && is_other;
         live.last_evaluation = evaluation;
         if explained != live.suppresses {
             self.unsettled.extend(&self.suppressed_alarms[i]);
@@ -436,6 +440,23 @@ impl Alarms {
         };
         let cause = |live: &Live| FloodCause { key: Arc::clone(&live.key), rank: live.definition.flood_rank };
         self.live.iter().filter(demands).map(cause).collect()
+    }
+
+    /// Alarms that readiness depends on: ready while not active; none where nobody knows.
+    pub fn readiness(&self) -> impl Iterator<Item = (&Arc<str>, &AlarmDefinition, &Alarm, Option<bool>)> {
+        let of = |live: &Live| match live.last_evaluation.truth {
+            _ if live.alarm.step > 0 => Some(false),
+            _ if live.alarm.out_of_service_by.is_some() => None,
+            Truth::Unknown(_) => None,
+            Truth::Yes(_) | Truth::No => Some(true),
+        };
+        let of_readiness = self.live.iter().filter(|live| live.definition.readiness);
+        of_readiness.map(move |live| (&live.key, &*live.definition, &live.alarm, of(live)))
+    }
+
+    /// Whether [`Alarms::readiness`] may say something else than at the last call.
+    pub fn take_readiness_changed(&mut self) -> bool {
+        std::mem::take(&mut self.is_readiness_changed)
     }
 
     /// One alarm with its definition.

@@ -15,7 +15,7 @@ use crate::model::command::{AlarmAction, Command, Operation};
 use crate::model::directory::Directory;
 use crate::model::effects::{Effects, Keep, LogEvent};
 use crate::model::failure::Refusal;
-use crate::model::flood::FloodCause;
+use crate::model::flood::{FloodAlarms, ReadinessItem};
 use crate::model::page::is_test;
 use crate::model::point::LocalizedText;
 use crate::model::room::{Board, Input, Reconfiguration, Room, SNAPSHOT, Snapshot, Start, kept_value};
@@ -51,8 +51,8 @@ pub struct AlarmRoom {
     directory: Arc<Directory>,
     streams: AlarmStreams,
     next_summary: MonotonicMillis,
-    /// Alarms that demand a flood level, as they were reported last; none: they have to be reported.
-    flood_causes: Option<Vec<FloodCause>>,
+    /// What the flood rules were told last; none: they have to be told.
+    flood_alarms: Option<FloodAlarms>,
 }
 
 impl Room for AlarmRoom {
@@ -70,7 +70,7 @@ impl Room for AlarmRoom {
             directory: Arc::clone(start.directory),
             streams: AlarmStreams::default(),
             next_summary: MonotonicMillis::default(),
-            flood_causes: None,
+            flood_alarms: None,
         }
     }
 
@@ -81,7 +81,7 @@ impl Room for AlarmRoom {
             self.alarms.reconfigure(plan.rules.clone(), change.actor, change.now, &mut out);
         }
         self.plan = plan.clone();
-        self.flood_causes = None;
+        self.flood_alarms = None;
         self.record(out, change.now, board, effects);
     }
 
@@ -108,12 +108,8 @@ impl Room for AlarmRoom {
             board.alarm_summaries = Some(self.summaries());
         }
         effects.refused = effects.refused.take().or(refused);
-        if !out.changed.is_empty() || self.flood_causes.is_none() {
-            let causes = self.alarms.flood_causes();
-            let before = self.flood_causes.replace(causes.clone());
-            if before.is_none_or(|before| before != causes) {
-                board.requests.flood_causes = Some(causes);
-            }
+        if self.alarms.take_readiness_changed() || !out.changed.is_empty() || self.flood_alarms.is_none() {
+            self.tell_flood(board);
         }
         // Only now: what panics on the way was not carried out.
         board.requests.commands.clear();
@@ -150,6 +146,24 @@ struct LogBody<'a> {
 }
 
 impl AlarmRoom {
+    /// What the flood rules have to know of alarms, if it changed.
+    fn tell_flood(&mut self, board: &mut Board) {
+        let item = |(key, definition, alarm, is_ready): (&Arc<str>, &AlarmDefinition, &Alarm, Option<bool>)| {
+            let text = if is_ready == Some(true) {
+                LocalizedText::default()
+            } else {
+                self.text(definition, alarm, alarm.value)
+            };
+            ReadinessItem { key: Arc::clone(key), device: Arc::clone(&definition.device), is_ready, text }
+        };
+        let readiness = self.alarms.readiness().map(item).collect();
+        let now = FloodAlarms { causes: self.alarms.flood_causes(), readiness };
+        if self.flood_alarms.as_ref() != Some(&now) {
+            self.flood_alarms = Some(now.clone());
+            board.requests.flood_alarms = Some(now);
+        }
+    }
+
     fn command(&mut self, command: &Command, now: Now, out: &mut AlarmOutput) -> Option<Refusal> {
         match &command.operation {
             Operation::Alarm { .. } => self.apply(std::slice::from_ref(command), now, out),

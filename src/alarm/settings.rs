@@ -75,6 +75,9 @@ pub struct RuleSettings {
     /// One priority more urgent while the flood level is high: from the level on that the scheme names in `raise_from`.
     #[serde(default)]
     pub raised_in_flood: bool,
+    /// While it is active, or not known, the site is not ready for a flood (`plantroom flood readiness`).
+    #[serde(default)]
+    pub readiness: bool,
     /// Alarms of one device that follow from each other: the first of them is marked.
     pub group: Option<String>,
     /// Cannot be shelved, taken out of service or hidden; a test that is announced keeps `in_test` ones quiet all the same.

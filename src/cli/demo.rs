@@ -102,6 +102,7 @@ async fn demo(global: &Global, args: &Args, speed: f64, dir: &Path) -> CommandOu
     };
     let mut files = site::files(&at);
     past.iter().for_each(|dates| demo_history::change_meters(&mut files, dates));
+    files.iter_mut().filter(|(name, _)| name == "site.toml").for_each(|(_, text)| *text = WeatherOffice::tell(text));
     files.push(("stores.toml".to_string(), stores(&args.store)));
     let pages = DemoPages::default();
     let no_port = |e: std::io::Error| CommandFailure::later("no free port").because(e.to_string());

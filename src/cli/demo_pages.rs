@@ -10,7 +10,7 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::routing::{get, post};
 use tokio_util::sync::CancellationToken;
-use toml_edit::{ArrayOfTables, Item, value};
+use toml_edit::{Array, ArrayOfTables, InlineTable, Item, value};
 
 use crate::cli::output;
 use crate::clock::Clock;
@@ -70,6 +70,19 @@ impl WeatherOffice {
     /// Seconds since the begin.
     fn seconds(&self) -> f64 {
         Duration::from_millis(u64::try_from(self.clock.wall().0 - self.began.0).unwrap_or(0)).as_secs_f64()
+    }
+
+    /// The site's file with who gets notices and situation reports: they are shown as pages are.
+    pub fn tell(site: &str) -> String {
+        let recipient = |to: &str, language: &str, what: &str| {
+            let mut table = InlineTable::from_iter([("channel", "terminal"), ("to", to), ("language", language)]);
+            table.insert("what", [what].into_iter().collect::<Array>().into());
+            table
+        };
+        let all = [recipient("residents", "en", "notice"), recipient("staff", "zh", "report")];
+        site::edited(site, |doc| {
+            doc["flood"]["tell"] = value(all.into_iter().collect::<Array>());
+        })
     }
 
     /// The table that makes the gateway ask it.

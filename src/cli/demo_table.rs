@@ -38,6 +38,8 @@ struct Latest {
     all: usize,
     /// Points that the devices say they do not have.
     not_fitted: usize,
+    /// Points that need more cycles or more time until something is known.
+    not_known_yet: usize,
 }
 
 impl Latest {
@@ -59,6 +61,7 @@ impl Latest {
                     None => continue,
                 };
                 latest.not_fitted += usize::from(text == "not_fitted");
+                latest.not_known_yet += usize::from(text == "starting_up");
                 points.insert(point.name.to_string(), text);
             }
         }
@@ -68,8 +71,9 @@ impl Latest {
     /// `509 of 556 points good, 40 not fitted, 7 bad`.
     fn count(&self) -> String {
         let mut text = format!("{} of {} points good", self.good, self.all);
-        let bad = self.all.saturating_sub(self.good + self.not_fitted);
-        for (count, what) in [(self.not_fitted, "not fitted"), (bad, "bad")] {
+        let bad = self.all.saturating_sub(self.good + self.not_fitted + self.not_known_yet);
+        let counts = [(self.not_fitted, "not fitted"), (self.not_known_yet, "not known yet"), (bad, "bad")];
+        for (count, what) in counts {
             if count > 0 {
                 let _infallible = write!(text, ", {count} {what}");
             }

@@ -52,6 +52,20 @@ enum FloodAction {
         #[arg(long)]
         note: String,
     },
+    /// Whether the site could pump now: what is not ready, device by device.
+    Readiness {
+        /// Form of the output.
+        #[arg(long, value_enum, default_value_t)]
+        format: output::Format,
+    },
+    /// Say that somebody has looked at something that only people can see, such as sandbags.
+    Tick {
+        /// The item: its id in `[[flood.item]]`.
+        item: String,
+        /// What was seen, for the record.
+        #[arg(long, default_value = "")]
+        note: String,
+    },
     /// What happened: levels, warnings, and who did what.
     Log {
         /// From: a date, or so long ago (`24h`, `7d`).
@@ -67,6 +81,8 @@ pub fn run(global: &Global, args: &Args) -> CommandOutcome {
     let (operation, note) = match &args.what {
         None => return show(global, args.format),
         Some(FloodAction::Log { from, format }) => return log(global, from, *format),
+        Some(FloodAction::Readiness { format }) => return readiness(global, *format),
+        Some(FloodAction::Tick { item, note }) => (FloodOperation::Tick { item: item.clone() }, note),
         Some(FloodAction::Set { level, lasts, note }) => {
             (FloodOperation::Set { level: level.clone(), for_ms: length(lasts)? }, note)
         }
@@ -77,6 +93,47 @@ pub fn run(global: &Global, args: &Args) -> CommandOutcome {
     };
     let view = send_request(global, &ControlRequest::FloodCommand { operation, note: note.clone() })?;
     output::line(headline(&output::for_people(view, &global.zone())));
+    Ok(())
+}
+
+/// How ready the site is, in one line.
+fn ready(of: &Value) -> String {
+    match of["pct"].as_u64() {
+        Some(pct) => format!("ready to pump: {pct} % ({} of {})", of["ready"], of["all"]),
+        None => "ready to pump: nothing says anything of it".to_string(),
+    }
+}
+
+fn readiness(global: &Global, format: output::Format) -> CommandOutcome {
+    let view = ask_for_people(global, &ControlRequest::Flood, format)?;
+    let of = &view["readiness"];
+    if format == output::Format::Json {
+        output::line(of.to_string());
+        return Ok(());
+    }
+    let open = of["open"].as_array().into_iter().flatten();
+    let row = |open: &Value| {
+        let state = if open["is_known"] == true { "not ready" } else { "not known" };
+        vec![
+            state.to_string(),
+            text(open, "key").to_string(),
+            text(open, "zh").to_string(),
+            text(open, "en").to_string(),
+        ]
+    };
+    let rows: Vec<Vec<String>> = open.map(row).collect();
+    let head = ["state", "what", "", ""];
+    if format == output::Format::Csv {
+        output::raw(output::csv_lines(std::iter::once(head.map(str::to_string).to_vec()).chain(rows)));
+        return Ok(());
+    }
+    output::line(ready(of));
+    for (device, count) in of["devices"].as_object().into_iter().flatten() {
+        output::line(format!("  {device}: {} of {}", count["ready"], count["all"]));
+    }
+    if !rows.is_empty() {
+        output::raw(output::table(&head, &rows));
+    }
     Ok(())
 }
 
@@ -124,6 +181,7 @@ fn show(global: &Global, format: output::Format) -> CommandOutcome {
     if let Some(at) = view["next_step_down"].as_str() {
         output::line(format!("  may go down by one level at {at}"));
     }
+    output::line(format!("  {}", ready(&view["readiness"])));
     for warning in view["warnings"].as_array().into_iter().flatten() {
         let exercise = if warning["exercise"] == true { "exercise, " } else { "" };
         let own = if warning["says_expiry"] == true { "" } else { " (it does not say so: our limit)" };

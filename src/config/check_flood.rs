@@ -12,17 +12,19 @@ use crate::alarm::resolve::{RuleBuilder, RuleSubject};
 use crate::alarm::settings::RuleSettings;
 use crate::config::catalogue::Catalogue;
 use crate::config::check_site::{ID_HINT, is_id};
-use crate::config::doc::{Problems, single};
+use crate::config::doc::{Located, Problems, single};
 use crate::config::{ConfiguredDevice, Files};
 use crate::derive::DerivedDefinition;
-use crate::flood::plan::{FeedPlan, FloodPlan, SumpPlan};
+use crate::flood::plan::{FeedPlan, FloodItem, FloodPlan, SumpPlan};
 use crate::flood::pumping::{PUMPS_MAX, SumpGeometry};
 use crate::flood::room::FLOOD_POINTS;
 use crate::flood::scheme::Scheme;
+use crate::flood::settings::FloodSettings;
 use crate::flood::view::no_level;
 use crate::flood::water::{LEVEL, RAIN_TOTAL, gauge_points, sump_points};
 use crate::intake::settings::FeedSettings;
 use crate::model::flood::FLOOD_DEVICE;
+use crate::model::point::LocalizedText;
 use crate::model::priority::Priority;
 use crate::model::problem::{SourceLocation, did_you_mean};
 
@@ -71,6 +73,7 @@ pub fn check(
             problems.error(table.location(&["scheme"]), what, did_you_mean(&settings.scheme, known));
         }
     }
+    items_and_recipients(settings, table, files, &mut plan, problems);
     plan.place = settings.place();
     if plan.place.is_none() && feeds.iter().any(|feed| !feed.concerns_site) {
         let what = "nothing says where the site is: each warning of each feed would count";
@@ -104,6 +107,39 @@ fn feeds(files: &Files<'_>, problems: &mut Problems) -> Vec<FeedSettings> {
         out.push(feed.clone());
     }
     out
+}
+
+/// What people tick, and who gets texts: ids are unique, channels exist.
+fn items_and_recipients(
+    settings: &FloodSettings,
+    table: &Located<'_>,
+    files: &Files<'_>,
+    plan: &mut FloodPlan,
+    problems: &mut Problems,
+) {
+    for (i, item) in settings.item.iter().enumerate() {
+        let at = || table.location(&["item", &i.to_string(), "id"]);
+        if !is_id(&item.id) {
+            problems.error(at(), format!("`{}` cannot be an item's id", item.id), ID_HINT);
+        }
+        if plan.items.iter().any(|other| other.id == item.id) {
+            problems.error(at(), format!("there is an item `{}` already", item.id), "ids are unique among items");
+        }
+        let mut name = LocalizedText::both(item.zh.as_str(), item.en.as_str());
+        if !LocalizedText::fall_back(&mut name.zh, &mut name.en) {
+            problems.error(at(), format!("the item `{}` has no name", item.id), "zh = \"…\" or en = \"…\"");
+        }
+        plan.items.push(FloodItem { id: item.id.clone(), name, valid_ms: item.every.0 });
+    }
+    for (i, recipient) in settings.tell.iter().enumerate() {
+        let known: Vec<&str> = files.channel.iter().map(|(channel, _)| channel.id()).collect();
+        if !known.contains(&recipient.channel.as_str()) {
+            let what = format!("there is no channel `{}`", recipient.channel);
+            let at = table.location(&["tell", &i.to_string(), "channel"]);
+            problems.error(at, what, did_you_mean(&recipient.channel, known));
+        }
+    }
+    plan.recipients.clone_from(&settings.tell);
 }
 
 /// The alarm rules that a scheme names must exist.

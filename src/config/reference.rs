@@ -9,6 +9,7 @@ use crate::alarm::settings::RulesFile;
 use crate::config::builtin;
 use crate::config::doc::Problems;
 use crate::config::tables::Root;
+use crate::flood::scheme_file::SchemeFile;
 use crate::profile::settings::ProfileFile;
 use crate::profile::vocabulary::ClassFile;
 
@@ -44,6 +45,7 @@ pub fn page() -> String {
         "`vocabulary/CLASS.toml`; explained in [profiles.md](profiles.md).",
     );
     section::<RulesFile>(&mut out, "Alarm rule files", "`alarms/NAME.toml`; explained in [alarms.md](alarms.md).");
+    section::<SchemeFile>(&mut out, "Flood schemes", "`flood/NAME.toml`; explained in [flood.md](flood.md).");
     causes(&mut out);
     out
 }

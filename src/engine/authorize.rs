@@ -46,7 +46,9 @@ fn needs(operation: &Operation) -> Needs {
             Reply::Acknowledge | Reply::Arrive => Needs::AnyTechnician,
             Reply::HandOver { .. } | Reply::Shelve { .. } | Reply::Reset => Needs::ProvenTechnician,
         },
-        Operation::Flood(FloodOperation::Set { .. } | FloodOperation::Withdraw) => Needs::ProvenTechnician,
+        Operation::Flood(FloodOperation::Set { .. } | FloodOperation::Withdraw | FloodOperation::Tick { .. }) => {
+            Needs::ProvenTechnician
+        }
         Operation::Flood(FloodOperation::ForceDown { .. }) => Needs::ProvenManager,
         Operation::Inject(_)
         | Operation::TestPage { .. }

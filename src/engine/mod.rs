@@ -41,7 +41,7 @@ use crate::model::command::{Command, GatewayOperation, Operation};
 use crate::model::directory::Directory;
 use crate::model::effects::{AddressedNotification, Effects, Keep, LogEvent};
 use crate::model::failure::{FailureKind, Refusal};
-use crate::model::page::is_test;
+use crate::model::page::{PageDelivery, is_test};
 use crate::model::room::{Board, Input, Kept, Reconfiguration, Room, SNAPSHOT, Snapshot, Start};
 use crate::model::stream::Source;
 use crate::model::text::{KEY, REMARK, one_line};
@@ -415,16 +415,12 @@ impl Engine {
         effects.decided.keep_last_of_each();
         let pages = Pages { directory: &self.plan.directory, tokens: &self.plan.tokens };
         let alarm = self.alarm_room();
-        effects.decided.notifications = self
-            .board
-            .sends
-            .iter()
-            .map(|delivery| AddressedNotification {
-                channel: Arc::clone(&delivery.channel),
-                attempt: delivery.id,
-                notification: notification(pages, delivery, |key| alarm.subject(key)),
-            })
-            .collect();
+        let of_page = |delivery: &PageDelivery| AddressedNotification {
+            channel: Arc::clone(&delivery.channel),
+            attempt: delivery.id,
+            notification: notification(pages, delivery, |key| alarm.subject(key)),
+        };
+        effects.decided.notifications.extend(self.board.sends.iter().map(of_page));
     }
 }
 

@@ -2,13 +2,17 @@
 
 pub mod area;
 pub mod level;
+pub mod notices;
 pub mod plan;
 pub mod pumping;
 pub mod rain;
+pub mod readiness;
 pub mod room;
 pub mod scheme;
 pub mod scheme_file;
 pub mod settings;
+pub mod signed;
+pub mod situation;
 pub mod state;
 pub mod view;
 pub mod warnings;

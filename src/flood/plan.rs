@@ -5,6 +5,8 @@ use std::sync::Arc;
 use crate::flood::area::SitePlace;
 use crate::flood::pumping::SumpGeometry;
 use crate::flood::scheme::Scheme;
+use crate::flood::settings::FloodRecipient;
+use crate::model::point::LocalizedText;
 
 /// A part of the configuration, checked and resolved. Without a scheme there is no level; water is computed all the same.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -14,6 +16,10 @@ pub struct FloodPlan {
     pub place: Option<SitePlace>,
     pub feeds: Vec<FeedPlan>,
     pub sumps: Vec<SumpPlan>,
+    /// What only people can see, and tick when they have looked.
+    pub items: Vec<FloodItem>,
+    /// Who gets notices and reports.
+    pub recipients: Vec<FloodRecipient>,
     /// Rain gauges: devices with a rising total `rain_mm`.
     pub gauges: Vec<Arc<str>>,
 }
@@ -26,6 +32,14 @@ pub struct FeedPlan {
     pub is_polled: bool,
     /// Whether each of its warnings concerns the site, whatever area it names.
     pub concerns_site: bool,
+}
+
+/// Something that people look at, and for how long that counts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FloodItem {
+    pub id: String,
+    pub name: LocalizedText,
+    pub valid_ms: u64,
 }
 
 /// A sump with what is known of it.

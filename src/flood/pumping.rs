@@ -253,6 +253,11 @@ impl Pumping {
         pumps.map(|pump| measured(pump).or(sump.rated_m3h[pump])).sum()
     }
 
+    /// How fast the level rises, centimetres a minute; negative: it falls.
+    pub fn rise_cm_min(&self) -> Option<f64> {
+        Some(self.slope_m_s()? * 6_000.0)
+    }
+
     fn slope_m_s(&self) -> Option<f64> {
         let (first, base) = *self.window.front()?;
         let (last, _) = *self.window.back()?;

@@ -9,17 +9,23 @@ use std::sync::Arc;
 use serde_json::json;
 
 use crate::flood::level::LevelChange;
+use crate::flood::notices::{IssuedNotice, Outgoing, REPORT_EVERY_MS, notice_rank, notice_topic};
 use crate::flood::plan::FloodPlan;
+use crate::flood::readiness::readiness;
 use crate::flood::scheme::Scheme;
+use crate::flood::settings::FloodText;
+use crate::flood::situation::situation;
 use crate::flood::state::{FloodState, LastEnded, level_id};
 use crate::flood::view::{FeedView, FloodView, FloodViewParts, headline_text};
 use crate::flood::warnings::{ActiveWarning, FeedRules, Outcome, WarningEnd};
 use crate::flood::water::{KeptWater, Water};
 use crate::model::command::{Command, Operation};
+use crate::model::directory::Directory;
 use crate::model::effects::{Effects, Keep, LogEvent};
 use crate::model::failure::{FailureKind, Refusal};
-use crate::model::flood::{FLOOD_DEVICE, FeedReport, FloodCause, FloodOperation};
+use crate::model::flood::{FLOOD_DEVICE, FeedReport, FloodCause, FloodOperation, ReadinessItem};
 use crate::model::point::{Encoding, PointKind, PointMeta, Retention};
+use crate::model::quality::Cause;
 use crate::model::reading::{Body, Reading, Stamp};
 use crate::model::room::{Board, Input, Reconfiguration, Room, SNAPSHOT, Snapshot, Start, kept_value};
 use crate::model::stream::{Source, Stream};
@@ -38,7 +44,8 @@ const REPEAT_MS: u64 = 60_000;
 const MINUTE_MS: u64 = 60_000;
 
 /// Points of the device that bears the level, in the order of its samples.
-pub const FLOOD_POINTS: [&str; 5] = ["level_rank", "external_rank", "local_rank", "manual_rank", "feed_silent_min"];
+pub const FLOOD_POINTS: [&str; 6] =
+    ["level_rank", "external_rank", "local_rank", "manual_rank", "feed_silent_min", "readiness_pct"];
 
 /// A feed as it was seen; not kept.
 #[derive(Clone, Debug, Default)]
@@ -53,8 +60,12 @@ pub struct FloodRoom {
     plan: FloodPlan,
     boot: Arc<str>,
     state: FloodState,
-    /// Active alarms that demand a level, as the alarm room said last.
+    /// Active alarms that demand a level, as the alarm room said last; and those that readiness depends on.
     local: Vec<FloodCause>,
+    readiness: Vec<ReadinessItem>,
+    directory: Arc<Directory>,
+    outgoing: Outgoing,
+    next_report: MonotonicMillis,
     feeds: BTreeMap<Arc<str>, FeedState>,
     water: Water,
     stream: Arc<Stream>,
@@ -84,6 +95,10 @@ impl Room for FloodRoom {
             boot: start.boot.into(),
             state,
             local: Vec::new(),
+            readiness: Vec::new(),
+            directory: Arc::clone(start.directory),
+            outgoing: Outgoing::default(),
+            next_report: MonotonicMillis::default(),
             feeds: BTreeMap::new(),
             water: Water::new(plan, water.unwrap_or_default()),
             stream: stream(),
@@ -99,6 +114,8 @@ impl Room for FloodRoom {
         let before = std::mem::replace(&mut self.plan, plan.clone());
         // The alarm room says again which alarms demand a level.
         self.local.clear();
+        self.readiness.clear();
+        self.directory = Arc::clone(change.directory);
         self.water.reconfigure(plan);
         self.take_feeds(change.now);
         (self.topic, self.next_repeat) = (String::new(), change.now.mono);
@@ -126,9 +143,9 @@ impl Room for FloodRoom {
     }
 
     fn step(&mut self, now: Now, input: Input<'_>, board: &mut Board, effects: &mut Effects) {
-        if let Some(causes) = board.requests.flood_causes.take() {
-            self.is_changed |= causes != self.local;
-            self.local = causes;
+        if let Some(alarms) = board.requests.flood_alarms.take() {
+            self.is_changed |= alarms.causes != self.local || alarms.readiness != self.readiness;
+            (self.local, self.readiness) = (alarms.causes, alarms.readiness);
         }
         if let Input::Reading(reading) = input {
             self.water.reading(reading);
@@ -143,6 +160,7 @@ impl Room for FloodRoom {
             return;
         };
         match input {
+            Input::Delivery { attempt, outcome } => self.outgoing.delivered(attempt, outcome, now),
             Input::Feed { feed, report } => self.feed(feed, report, &scheme, now, effects),
             Input::Command(command) => {
                 if let Operation::Flood(operation) = &command.operation
@@ -160,6 +178,9 @@ impl Room for FloodRoom {
             self.record(change, &scheme, effects);
         }
         self.is_changed |= was_forced != self.state.level.forced.is_some();
+        self.notice(&scheme, now, effects);
+        self.report(&scheme, now, effects);
+        self.outgoing.dispatch(now, effects);
         self.publish(now, board, effects);
     }
 
@@ -171,9 +192,10 @@ impl Room for FloodRoom {
             let down = down.filter(|_| demanded < state.level.rank);
             let ends = state.manual.as_ref().map(|manual| manual.until);
             let forced = state.level.forced.map(|forced| forced.until);
-            [down, ends, forced].into_iter().flatten().fold(self.next_repeat, Ord::min)
+            let report = (usize::from(state.level.rank) == scheme.levels.len()).then_some(self.next_report);
+            [down, ends, forced, report].into_iter().flatten().fold(self.next_repeat, Ord::min)
         });
-        level.into_iter().chain(self.water.next_wake()).min()
+        level.into_iter().chain(self.water.next_wake()).chain(self.outgoing.next_wake()).min()
     }
 
     fn snapshot(&self) -> Option<Snapshot> {
@@ -190,7 +212,8 @@ impl FloodRoom {
         let down = self.state.level.next_step_down(|rank| min_hold_ms(scheme, rank));
         let next_step_down = down.filter(|_| inputs.highest() < self.state.level.rank);
         let (state, local) = (&self.state, &*self.local);
-        let parts = FloodViewParts { scheme, state, local, inputs, next_step_down };
+        let readiness = readiness(&self.readiness, &self.plan.items, &state.ticks, now);
+        let parts = FloodViewParts { scheme, state, local, inputs, next_step_down, readiness };
         Some(FloodView::new(parts, self.feed_views(), now))
     }
 
@@ -284,7 +307,8 @@ impl FloodRoom {
         now: Now,
         effects: &mut Effects,
     ) -> Result<(), Refusal> {
-        let change = self.state.command(command, operation, (scheme, self.local_rank()), now)?;
+        let local = self.local_rank();
+        let change = self.state.command(command, operation, (&self.plan, scheme, local), now)?;
         self.is_changed = true;
         let mut log = event(LEVEL, operation.word(), Some(&command.actor.id), json!(operation));
         (log.via, log.note) = (command.actor.via.to_string(), one_line(&command.note, REMARK));
@@ -313,6 +337,52 @@ impl FloodRoom {
             "person": self.state.manual.as_ref().map(|manual| &manual.signed),
         });
         effects.decided.events.push(event(LEVEL, word, None, body));
+    }
+
+    /// Residents are told at a level that has a text for them, and no longer when it is over.
+    fn notice(&mut self, scheme: &Scheme, now: Now, effects: &mut Effects) {
+        let rank = notice_rank(scheme, self.rank());
+        let before = self.state.notice.as_ref().map_or(0, |notice| notice.rank);
+        if rank == before {
+            return;
+        }
+        self.is_changed = true;
+        if let Some(over) = self.state.notice.take() {
+            effects.decided.retained.push((format!("notice/{}", over.id), None));
+            effects.decided.events.push(event(&format!("notice.{}", over.id), "notice_withdrawn", None, json!({})));
+        }
+        let Some(text) = scheme.level(rank).and_then(|level| level.notice.as_ref()) else { return };
+        self.state.notices += 1;
+        let from = now.wall_trusted.then_some(now.wall);
+        let notice = IssuedNotice { id: format!("flood-{}", self.state.notices), rank, from };
+        let (topic, payload) = notice_topic(&notice, scheme, text);
+        let body: serde_json::Value = serde_json::from_str(&payload).unwrap_or_default();
+        effects.decided.events.push(event(&format!("notice.{}", notice.id), "notice_issued", None, body));
+        effects.decided.retained.push((topic, Some(payload)));
+        self.outgoing.send(&self.plan, (FloodText::Notice, &notice.id), (&text.title, &text.body), now);
+        self.state.notice = Some(notice);
+    }
+
+    /// At the highest level staff hear each quarter of an hour how it stands.
+    fn report(&mut self, scheme: &Scheme, now: Now, effects: &mut Effects) {
+        if usize::from(self.rank()) < scheme.levels.len() {
+            self.next_report = now.mono;
+            return;
+        }
+        if now.mono < self.next_report {
+            return;
+        }
+        self.next_report = now.mono.plus(REPORT_EVERY_MS);
+        let date = self.state.level.since_date.and_then(|at| jiff::Timestamp::from_millisecond(at.0).ok());
+        let local = |at: jiff::Timestamp| at.to_zoned(self.directory.zone.clone()).strftime("%H:%M").to_string();
+        let since = date.map_or("?".to_string(), local);
+        let sumps = self.water.situation(now.mono, |device| self.directory.device(device).name.clone());
+        let readiness = readiness(&self.readiness, &self.plan.items, &self.state.ticks, now);
+        let (title, body) = situation(scheme, (self.rank(), &since), &sumps, &readiness);
+        let json = json!({ "title_zh": title.zh, "title_en": title.en, "body_zh": body.zh, "body_en": body.en });
+        effects.decided.events.push(event("situation", "situation_report", None, json));
+        let id = format!("flood-situation-{}", now.mono.0);
+        self.outgoing.send(&self.plan, (FloodText::Report, &id), (&title, &body), now);
     }
 
     fn keep(&mut self, now: Now, effects: &mut Effects) {
@@ -349,6 +419,8 @@ impl FloodRoom {
         let ranks = [self.state.level.rank, inputs.external, inputs.local, inputs.manual];
         let mut samples: Vec<_> = ranks.iter().map(|rank| Some(Ok(Value::Code(i64::from(*rank))))).collect();
         samples.push(Some(Ok(Value::Exact(silent_min.into()))));
+        let readiness = readiness(&self.readiness, &self.plan.items, &self.state.ticks, now).pct;
+        samples.push(Some(readiness.map(|pct| Value::Exact(pct.into())).ok_or(Cause::StartingUp)));
         let at = Stamp { mono: now.mono, wall: now.wall, trusted: now.wall_trusted };
         Reading { stream: Arc::clone(&self.stream), at, body: Body::Samples { samples, parts: Vec::new() } }
     }
@@ -357,10 +429,12 @@ impl FloodRoom {
 fn stream() -> Arc<Stream> {
     let mut points: Vec<PointMeta> =
         FLOOD_POINTS[..4].iter().map(|name| PointMeta::state(*name, PointKind::Code)).collect();
-    points.push(PointMeta {
-        unit: Some("min".into()),
-        ..PointMeta::new(FLOOD_POINTS[4], PointKind::Number, Retention::State, Encoding::Exact(0))
-    });
+    for (name, unit) in FLOOD_POINTS[4..].iter().zip(["min", "%"]) {
+        points.push(PointMeta {
+            unit: Some(unit.into()),
+            ..PointMeta::new(*name, PointKind::Number, Retention::State, Encoding::Exact(0))
+        });
+    }
     Stream::new(FLOOD_DEVICE, Source::Flood, REPEAT_MS, points)
 }
 

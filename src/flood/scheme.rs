@@ -2,6 +2,9 @@
 
 use std::sync::Arc;
 
+use schemars::JsonSchema;
+use serde::Deserialize;
+
 use crate::model::point::LocalizedText;
 use crate::model::warning::WarningInfo;
 
@@ -39,6 +42,18 @@ pub struct SchemeLevel {
     pub poll_ms: Option<u64>,
     /// What people do at this level, an item each.
     pub actions: Vec<LocalizedText>,
+    /// What residents are told while the level is at least this one.
+    pub notice: Option<NoticeText>,
+}
+
+/// A text for residents.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NoticeText {
+    /// One line of it.
+    pub title: LocalizedText,
+    /// What residents are asked to do, in a few sentences.
+    pub body: LocalizedText,
 }
 
 /// What must be said for a level: everything that is not empty.
@@ -107,7 +122,7 @@ fn rank(index: usize) -> u8 {
 }
 
 impl SchemeLevel {
-    /// All actions as one text.
+    /// All actions of the level as one text.
     pub fn action_text(&self) -> LocalizedText {
         let joined = |is_chinese: bool, between: &str| {
             let all: Vec<&str> = self.actions.iter().map(|action| action.in_language(is_chinese)).collect();

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::flood::scheme::{LevelMatch, Scheme, SchemeLevel};
+use crate::flood::scheme::{LevelMatch, NoticeText, Scheme, SchemeLevel};
 use crate::model::point::LocalizedText;
 use crate::model::problem::{FileFinding, did_you_mean};
 use crate::model::time::DurationText;
@@ -62,6 +62,8 @@ pub struct LevelSettings {
     /// What people do at this level.
     #[serde(default)]
     pub actions: Vec<LocalizedText>,
+    /// What residents are told from this level on, until it is over.
+    pub notice: Option<NoticeText>,
     /// Which warnings have this level. One of them is enough; the highest level counts.
     #[serde(default)]
     pub matches: Vec<MatchSettings>,
@@ -169,6 +171,7 @@ fn level<'a>(settings: &'a LevelSettings, ids: &mut BTreeSet<&'a str>, findings:
         min_hold_ms,
         poll_ms,
         actions: settings.actions.clone(),
+        notice: settings.notice.clone(),
     }
 }
 

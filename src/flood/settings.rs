@@ -7,8 +7,9 @@ use serde::Deserialize;
 
 use crate::flood::area::SitePlace;
 use crate::flood::scheme::Scheme;
+use crate::model::point::Language;
 use crate::model::problem::{FileFinding, did_you_mean};
-use crate::model::time::DurationText;
+use crate::model::time::{DurationText, HumanDuration};
 use crate::model::warning::Coordinates;
 
 /// Water is read no faster than this.
@@ -32,6 +33,57 @@ pub struct FloodSettings {
     pub min_hold: BTreeMap<String, DurationText>,
     /// How often water is read from a level on, where that is not what the scheme says: `orange = "5s"`.
     pub poll: BTreeMap<String, DurationText>,
+    /// What only people can see: materials, people, drains. Each has to be ticked now and then (`plantroom flood tick`).
+    pub item: Vec<FloodItemSettings>,
+    /// Who gets notices for residents and situation reports, besides the broker.
+    pub tell: Vec<FloodRecipient>,
+}
+
+/// Something that people look at before a flood: `[[flood.item]]`.
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FloodItemSettings {
+    /// Its id: lower-case letters, digits, `-` and `_`.
+    pub id: String,
+    /// What it is, in Chinese. One of the two is enough.
+    #[serde(default)]
+    pub zh: String,
+    /// What it is, in English.
+    #[serde(default)]
+    pub en: String,
+    /// For how long a tick counts: `30d`.
+    #[serde(default = "thirty_days")]
+    pub every: HumanDuration,
+}
+
+fn thirty_days() -> HumanDuration {
+    HumanDuration(30 * 86_400_000)
+}
+
+/// Who gets texts about a flood: `[[flood.tell]]`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FloodRecipient {
+    /// Id of the channel, as in `[[channel.webhook]]`.
+    pub channel: String,
+    /// Where, in the channel's own terms; may be left out where the channel needs none.
+    #[serde(default)]
+    pub to: String,
+    /// Language of the texts.
+    #[serde(default)]
+    pub language: Language,
+    /// Which texts: notices for residents, situation reports for staff.
+    pub what: Vec<FloodText>,
+}
+
+/// A kind of text about a flood.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum FloodText {
+    /// For residents: what to do, such as moving their cars; withdrawn when its level is over.
+    Notice,
+    /// For staff, each quarter of an hour at the highest level: water, pumps, what is not ready.
+    Report,
 }
 
 impl Default for FloodSettings {
@@ -44,6 +96,8 @@ impl Default for FloodSettings {
             area_names: Vec::new(),
             min_hold: BTreeMap::new(),
             poll: BTreeMap::new(),
+            item: Vec::new(),
+            tell: Vec::new(),
         }
     }
 }

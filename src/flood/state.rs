@@ -1,9 +1,15 @@
 //! What the flood rules keep over a restart, and the commands that change it.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::flood::level::{FloodLevel, Inputs, LevelChange, MANUAL_MAX_MS};
+use crate::flood::notices::IssuedNotice;
+use crate::flood::plan::FloodPlan;
+use crate::flood::readiness::Tick;
 use crate::flood::scheme::Scheme;
+use crate::flood::signed::Signed;
 use crate::flood::warnings::{WarningEnd, Warnings};
 use crate::model::command::Command;
 use crate::model::failure::{FailureKind, Refusal};
@@ -27,16 +33,18 @@ pub struct FloodState {
     pub forced_by: Option<Signed>,
     /// How the last warning ended that no other one replaced.
     pub last_ended: Option<LastEnded>,
+    /// What people have looked at, by the item's id.
+    #[serde(default)]
+    pub ticks: BTreeMap<String, Tick>,
+    /// What residents have been told and is valid.
+    #[serde(default)]
+    pub notice: Option<IssuedNotice>,
+    /// How many notices there have been.
+    #[serde(default)]
+    pub notices: u64,
     /// When and in which boot it was kept.
     pub saved: Now,
     pub boot: String,
-}
-
-/// Who did something, and why.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Signed {
-    pub person: String,
-    pub reason: String,
 }
 
 /// A level that a person set.
@@ -91,11 +99,14 @@ impl FloodState {
         &mut self,
         command: &Command,
         operation: &FloodOperation,
-        (scheme, local): (&Scheme, u8),
+        (plan, scheme, local): (&FloodPlan, &Scheme, u8),
         now: Now,
     ) -> Result<Option<LevelChange>, Refusal> {
         let refuse = |kind, zh: &str, en: &str| Err(Refusal::new(kind, zh, en));
         let signed = Signed { person: one_line(&command.actor.id, REMARK), reason: one_line(&command.note, REMARK) };
+        if let FloodOperation::Tick { item } = operation {
+            return self.tick(item, signed, plan, now).map(|()| None);
+        }
         if signed.reason.is_empty() {
             let en = "a flood level that a person sets, withdraws or forces down needs a reason (--note)";
             return refuse(FailureKind::BadInput, "请写明原因", en);
@@ -111,6 +122,7 @@ impl FloodState {
                 self.manual = Some(ManualLevel { rank, signed, since, until: now.mono.plus(limited(*for_ms)?) });
                 Ok(None)
             }
+            FloodOperation::Tick { .. } => Ok(None),
             FloodOperation::Withdraw => match self.manual.take() {
                 Some(_) => Ok(None),
                 None => refuse(FailureKind::Refused, "没有人工设定的等级", "no person has set a level"),
@@ -127,6 +139,24 @@ impl FloodState {
                 Ok(Some(change))
             }
         }
+    }
+}
+
+impl FloodState {
+    /// # Errors
+    /// There is no such item, or the date is not known.
+    fn tick(&mut self, item: &str, signed: Signed, plan: &FloodPlan, now: Now) -> Result<(), Refusal> {
+        if !plan.items.iter().any(|of| of.id == item) {
+            let known = plan.items.iter().map(|of| of.id.as_str());
+            let text = unknown(("检查项", "item"), &one_line(item, REMARK), known);
+            return Err(Refusal { kind: FailureKind::BadInput, text });
+        }
+        if !now.wall_trusted {
+            let en = "the date is not trusted yet: a tick needs one (plantroom clock accept)";
+            return Err(Refusal::new(FailureKind::Retry, "日期尚不可信", en));
+        }
+        self.ticks.insert(item.to_string(), Tick { signed, at: now.wall });
+        Ok(())
     }
 }
 

@@ -3,7 +3,9 @@
 use serde::Serialize;
 
 use crate::flood::level::Inputs;
+use crate::flood::readiness::Readiness;
 use crate::flood::scheme::Scheme;
+use crate::flood::signed::Signed;
 use crate::flood::state::{FloodState, level_id};
 use crate::flood::warnings::{ActiveWarning, WarningEnd};
 use crate::model::flood::FloodCause;
@@ -35,9 +37,11 @@ pub struct FloodView {
     /// How the last one ended.
     pub last_ended: Option<EndedView>,
     pub feeds: Vec<FeedView>,
+    /// Whether the site could pump now.
+    pub readiness: Readiness,
 }
 
-/// What warnings demand.
+/// What the warnings in force demand, by the gravest of them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ExternalView {
     pub level: String,
@@ -142,13 +146,14 @@ fn warning(scheme: &Scheme, of: &ActiveWarning) -> WarningView {
 }
 
 /// What the level is shown from.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct FloodViewParts<'a> {
     pub scheme: &'a Scheme,
     pub state: &'a FloodState,
     pub local: &'a [FloodCause],
     pub inputs: Inputs,
     pub next_step_down: Option<MonotonicMillis>,
+    pub readiness: Readiness,
 }
 
 /// The date of a moment, rounded up to a minute: it does not change with each look at the clocks.
@@ -167,7 +172,7 @@ impl FloodView {
         let gravest = state.warnings.gravest(false);
         let mut in_force: Vec<&ActiveWarning> = state.warnings.in_force().collect();
         in_force.sort_by_key(|warning| (warning.is_exercise, std::cmp::Reverse((warning.rank, warning.sent))));
-        let person = |rank: u8, signed: &crate::flood::state::Signed, until| PersonView {
+        let person = |rank: u8, signed: &Signed, until| PersonView {
             level: id(rank),
             rank,
             person: signed.person.clone(),
@@ -208,6 +213,7 @@ impl FloodView {
                 EndedView { why: ended.why, at: ended.at.rfc3339(), zh: text.zh, en: text.en }
             }),
             feeds,
+            readiness: parts.readiness,
         }
     }
 }

@@ -8,8 +8,9 @@ use serde::{Deserialize, Serialize};
 use crate::flood::plan::{FloodPlan, SumpPlan};
 use crate::flood::pumping::{PumpRecord, Pumping, SumpSample};
 use crate::flood::rain::{RAIN_HOURS, RainSums};
+use crate::flood::situation::SumpSituation;
 use crate::model::latest::Latest;
-use crate::model::point::{Encoding, PointKind, PointMeta, Retention};
+use crate::model::point::{Encoding, LocalizedText, PointKind, PointMeta, Retention};
 use crate::model::quality::Cause;
 use crate::model::reading::{Body, Reading, Sample, Stamp};
 use crate::model::room::Board;
@@ -239,6 +240,24 @@ impl Water {
             Some(value.and_then(|value| exact(value, decimals.into())))
         };
         sump.stream.points.iter().map(sample).collect()
+    }
+
+    /// What is known of each sump; `name`: of a device by its id.
+    pub fn situation(&self, now: MonotonicMillis, name: impl Fn(&str) -> LocalizedText) -> Vec<SumpSituation> {
+        let number = |slot: usize| self.latest.get(slot)?.value_at(now).ok()?.as_f64();
+        let of = |sump: &Sump| {
+            let running = sump.pumps.iter().map(|pump| number(pump.running).map(|runs| usize::from(runs != 0.0)));
+            let (level_m, geometry) = (number(sump.level), sump.plan.geometry);
+            SumpSituation {
+                name: name(&sump.plan.device),
+                level_m,
+                rise_cm_min: level_m.and(sump.pumping.rise_cm_min()),
+                pumps: sump.pumps.len(),
+                running: running.sum(),
+                to_floor_min: level_m.and(sump.pumping.time_to_floor_min(self.available(sump, now), geometry)),
+            }
+        };
+        self.sumps.iter().map(of).collect()
     }
 
     /// Pumps that run, or would by all that is known: in automatic, without a fault. Bit n: pump n + 1.

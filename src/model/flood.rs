@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::point::LocalizedText;
 use crate::model::warning::Warning;
 
 /// Id of the device that bears the flood level, as `gateway` bears the gateway's own health.
@@ -16,6 +17,28 @@ pub struct FloodCause {
     pub key: Arc<str>,
     /// Rank that it demands, from 1.
     pub rank: u8,
+}
+
+/// What an alarm says of whether the site could pump now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReadinessItem {
+    /// The alarm's key, `rule.device`.
+    pub key: Arc<str>,
+    /// Id of the device.
+    pub device: Arc<str>,
+    /// Whether it is ready, which is so while the alarm is not active; none: nobody knows.
+    pub is_ready: Option<bool>,
+    /// What the alarm says.
+    pub text: LocalizedText,
+}
+
+/// What the alarm rules tell the flood rules.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FloodAlarms {
+    /// Active alarms that demand a level.
+    pub causes: Vec<FloodCause>,
+    /// Every alarm that readiness depends on.
+    pub readiness: Vec<ReadinessItem>,
 }
 
 /// What came of one look at a feed of warnings.
@@ -40,6 +63,11 @@ pub enum FloodOperation {
     },
     /// Ends what was set.
     Withdraw,
+    /// Somebody has looked: materials, people or drains are as they should be. The note is optional.
+    Tick {
+        /// Id of the item, of `[[flood.item]]`.
+        item: String,
+    },
     /// The level goes down at once, whatever demands more, until an input rises or the time is over.
     ForceDown {
         /// Id of the level, or `none`.
@@ -55,6 +83,7 @@ impl FloodOperation {
         match self {
             FloodOperation::Set { .. } => "set",
             FloodOperation::Withdraw => "withdrawn",
+            FloodOperation::Tick { .. } => "ticked",
             FloodOperation::ForceDown { .. } => "forced_down",
         }
     }

@@ -15,7 +15,7 @@ use crate::model::alarm::{AlarmEvent, AlarmSummaries};
 use crate::model::command::Command;
 use crate::model::directory::Directory;
 use crate::model::effects::Effects;
-use crate::model::flood::{FeedReport, FloodCause};
+use crate::model::flood::{FeedReport, FloodAlarms};
 use crate::model::history::Answer;
 use crate::model::notification::DeliveryOutcome;
 use crate::model::page::PageDelivery;
@@ -193,14 +193,14 @@ pub struct Requests {
     pub annunciated: Vec<Arc<str>>,
     /// Every alarm is wanted, as after a start.
     pub alarm_summaries: bool,
-    /// Active alarms that demand a flood level, when they have changed: all of them.
-    pub flood_causes: Option<Vec<FloodCause>>,
+    /// What the alarms say of the flood, when it has changed: all of it.
+    pub flood_alarms: Option<FloodAlarms>,
 }
 
 impl Requests {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.commands.is_empty() && self.annunciated.is_empty() && !self.alarm_summaries && self.flood_causes.is_none()
+        self.commands.is_empty() && self.annunciated.is_empty() && !self.alarm_summaries && self.flood_alarms.is_none()
     }
 
     /// Forgets them: there is nobody to carry them out.

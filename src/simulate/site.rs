@@ -169,6 +169,11 @@ scheme = "cn-rainstorm-4"
 geocodes = ["310115"]
 min_hold = { blue = "2m", yellow = "2m", orange = "3m", red = "3m" }    # short, for the demo
 
+[[flood.item]]
+id = "sandbags"
+zh = "沙袋、挡水板和移动泵"
+en = "Sandbags, flood boards and the portable pump"
+
 # Where warnings come from; this one is a relay of the Chinese service and may stop.
 # [[feed]]
 # name = "cma"

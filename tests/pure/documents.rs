@@ -67,7 +67,12 @@ fn load_configuration(block: &Block, secrets: &Path) -> Loaded {
     let whole = !block.text.contains("[[device]]");
     for name in ["site.toml", "links.toml", "units.toml", "devices.toml"] {
         let text = std::fs::read_to_string(root().join("config").join(name)).unwrap();
-        if whole {
+        if whole && name == "site.toml" && block.text.lines().any(|line| line == "[flood]") {
+            // The block says it instead of the site.
+            let mut site = text.parse::<toml::Table>().unwrap();
+            site.remove("flood");
+            texts.files.push((name.to_owned(), toml::to_string(&site).unwrap()));
+        } else if whole {
             texts.files.push((name.to_owned(), text));
         } else if name == "site.toml" {
             let site = text.parse::<toml::Table>().unwrap();
@@ -145,7 +150,12 @@ fn every_toml_block_of_the_documents_is_accepted() {
 /// The words of a command that are the program's arguments; none: the line runs something else.
 fn arguments(line: &str) -> Option<Vec<String>> {
     let line = line.split('#').next().unwrap_or_default();
-    let words: Vec<String> = line.split_whitespace().map(|w| w.trim_matches('"').to_owned()).collect();
+    // What stands between quotes is one word.
+    let parts = line
+        .split('"')
+        .enumerate()
+        .flat_map(|(i, part)| if i % 2 == 1 { vec![part] } else { part.split_whitespace().collect() });
+    let words: Vec<String> = parts.map(str::to_owned).collect();
     let first = words.first()?;
     if first == "plantroom" {
         return Some(words);

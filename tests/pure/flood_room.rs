@@ -12,6 +12,7 @@
 //! 10m set orange 2h wang: reason       a person; also `withdraw wang: reason`, `force none 1h manager: reason`
 //! 10m restart 5m | process 1m          the machine, or the process alone, is away for so long
 //! 10m clock +2h | untrusted | trusted  the date
+//! 10m tick bags li: 200 of them          somebody looks; `ready` says what is not ready; `accepted`, `later`: what became of texts
 //! 10m show                             what the topic says; `figures flood`, `figures sump-1`, `figures rain`: points that were computed
 //! ```
 
@@ -28,6 +29,7 @@ use plantroom::model::actor::{Actor, Role};
 use plantroom::model::command::{Command, Operation};
 use plantroom::model::effects::Effects;
 use plantroom::model::flood::{FeedReport, FloodOperation};
+use plantroom::model::notification::DeliveryOutcome;
 use plantroom::model::point::{Encoding, PointKind, PointMeta, Retention};
 use plantroom::model::reading::{Body, Reading, Stamp};
 use plantroom::model::room::Input;
@@ -61,6 +63,8 @@ struct Site {
     topic: serde_json::Value,
     /// The newest figures of computed points.
     figures: BTreeMap<String, String>,
+    /// Attempts of texts whose outcome is not known yet.
+    attempts: Vec<u64>,
     out: String,
 }
 
@@ -87,6 +91,7 @@ impl Site {
             next_poll: 0,
             topic: serde_json::Value::Null,
             figures: BTreeMap::new(),
+            attempts: Vec::new(),
             out: String::new(),
         };
         for (point, value) in [("level", 0.6), ("pump 1", 0.0), ("pump 2", 0.0), ("float", 0.0), ("wet", 0.0)] {
@@ -126,6 +131,12 @@ impl Site {
                     let _infallible = write!(line, " {text}");
                 }
             }
+            if let Some(title) = body["title_en"].as_str() {
+                let _infallible = write!(line, " {title}");
+            }
+            for body in body["body_en"].as_str().into_iter().flat_map(str::lines) {
+                let _infallible = write!(line, " | {body}");
+            }
             for alarm in body["alarms"].as_array().into_iter().flatten() {
                 let _infallible = write!(line, " {}", alarm.as_str().unwrap());
             }
@@ -135,6 +146,10 @@ impl Site {
                 }
             }
             self.say(&line);
+        }
+        for sent in effects.decided.notifications.iter().filter(|sent| &*sent.channel == "office") {
+            self.say(&format!("  to {} {}: {}", sent.channel, sent.notification.address, sent.notification.title));
+            self.attempts.push(sent.attempt);
         }
         for event in self.engine.board().transitions.clone() {
             let text = self.engine.alarm_room().subject(&event.key).0.text.en;
@@ -257,6 +272,12 @@ impl Site {
         self.step(Input::Feed { feed: "office", report });
     }
 
+    fn outcome(&mut self, outcome: &DeliveryOutcome) {
+        for attempt in std::mem::take(&mut self.attempts) {
+            self.step(Input::Delivery { attempt, outcome });
+        }
+    }
+
     fn restart(&mut self, away_ms: u64, is_reboot: bool) {
         keep(&mut self.kept, self.engine.snapshots().encode());
         self.at_ms += away_ms;
@@ -321,6 +342,21 @@ impl Site {
             "untrusted" => self.trusted = false,
             "trusted" => self.trusted = true,
             "show" => self.show(),
+            "tick" => self.command(FloodOperation::Tick { item: level() }, rest),
+            "accepted" => self.outcome(&DeliveryOutcome::Accepted),
+            "later" => self.outcome(&DeliveryOutcome::RetryLater { after_ms: None, reason: "away".into() }),
+            "ready" => {
+                let of = self.topic["readiness"].clone();
+                self.say(&format!("= ready {} % ({} of {})", of["pct"], of["ready"], of["all"]));
+                for open in of["open"].as_array().unwrap() {
+                    let known = if open["is_known"] == true { "" } else { " (not known)" };
+                    self.say(&format!(
+                        "= open {}{known}: {}",
+                        open["key"].as_str().unwrap(),
+                        open["en"].as_str().unwrap()
+                    ));
+                }
+            }
             "figures" => self.show_figures(&format!("{rest}.")),
             "clock" => {
                 let (sign, length) = rest.split_at(1);

@@ -115,7 +115,7 @@ fn warnings_of_a_list_a_broker_and_a_program_raise_the_level() {
     office.list(&["broken", "b", "a", "gone"]);
     let state = dir.path("state");
     let subscriber = Subscriber::start(broker.port, "plantroom/#", "mqttv5");
-    let mut running = gateway(&dir.0, &state);
+    let running = gateway(&dir.0, &state);
     let topic = "plantroom/test/flood";
     let at = |wanted: &str| wait(wanted, 20, || subscriber.newest(topic).filter(|flood| flood["level"] == wanted));
     // Of two warnings one is of another province; what cannot be read is left out.
@@ -158,29 +158,34 @@ fn warnings_of_a_list_a_broker_and_a_program_raise_the_level() {
     assert_eq!(post("sent", &orange, "a-token-of-a-program"), "204");
     let told = at("orange");
     assert_eq!(told["warnings"].as_array().unwrap().len(), 2, "the yellow one was replaced: {told}");
-    // People: with a reason, within limits, and down by a manager only: root is one.
-    let refused = fails(&dir, &state, &["flood", "set", "purple", "--note", "x"]);
+    people(&dir, &state, running, &subscriber);
+}
+
+/// People: with a reason, within limits, and down by a manager only: root is one. What they set survives kill -9.
+fn people(dir: &Dir, state: &Path, mut running: Process, subscriber: &Subscriber) {
+    let refused = fails(dir, state, &["flood", "set", "purple", "--note", "x"]);
     assert!(refused.0 == Some(64) && refused.1.contains("known: blue"), "{refused:?}");
-    let said = plantroom(&dir.0, &state, &["flood", "set", "red", "--for", "1h", "--note", "river over the wall"]);
+    let said = plantroom(&dir.0, state, &["flood", "set", "red", "--for", "1h", "--note", "river over the wall"]);
     assert!(said.starts_with("flood level red (红色 red)"), "{said}");
     running.kill();
-    let mut running = gateway(&dir.0, &state);
+    let mut running = gateway(&dir.0, state);
     let kept = wait("it to answer", 20, || {
         let mut command = Command::new(PLANTROOM);
-        command.arg("--config").arg(&dir.0).arg("--state").arg(&state).args(["flood", "--format", "json"]);
+        command.arg("--config").arg(&dir.0).arg("--state").arg(state).args(["flood", "--format", "json"]);
         let out = command.output().unwrap();
         out.status.success().then(|| serde_json::from_slice::<serde_json::Value>(&out.stdout).unwrap())
     });
     assert_eq!((&kept["level"], &kept["manual"]["reason"]), (&"red".into(), &"river over the wall".into()), "{kept}");
-    plantroom(&dir.0, &state, &["flood", "force-down", "none", "--for", "1h", "--note", "test is over"]);
-    assert_eq!(level(&dir, &state)["level"], "none");
-    at("none");
-    let log = plantroom(&dir.0, &state, &["flood", "log", "--from", "1h"]);
+    plantroom(&dir.0, state, &["flood", "force-down", "none", "--for", "1h", "--note", "test is over"]);
+    assert_eq!(level(dir, state)["level"], "none");
+    let told = || subscriber.newest("plantroom/test/flood").filter(|flood| flood["level"] == "none");
+    wait("the broker to know", 20, told);
+    let log = plantroom(&dir.0, state, &["flood", "log", "--from", "1h"]);
     for word in ["warning_updated", "set", "forced_down", "orange -> red", "red -> none", "river over the wall"] {
         assert!(log.contains(word), "{word}: {log}");
     }
     wait("its history", 10, || {
-        let history = plantroom(&dir.0, &state, &["history", "flood.level_rank", "--from", "1h", "--format", "csv"]);
+        let history = plantroom(&dir.0, state, &["history", "flood.level_rank", "--from", "1h", "--format", "csv"]);
         // What was read in the last second before kill -9 may be lost; the log has each change of the level.
         [",0,good", ",1,good", ",2,good", ",4,good"].iter().all(|row| history.contains(row)).then_some(())
     });
