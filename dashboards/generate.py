@@ -35,7 +35,7 @@ class InfluxQL:
     name, plugin = "influxql", "influxdb"
 
     def where(self, panel, dashboard):
-        tags = ["site"] if dashboard["id"] == "gateway-health" else ["site", "area", "device"]
+        tags = ["site"] if dashboard.get("site_only") else ["site", "area", "device"]
         out = [f'"{t}" =~ /^${t}$/' for t in tags]
         if "only" in panel:
             out.append('"class" =~ /^(' + "|".join(panel["only"]) + ")$/")
@@ -96,7 +96,7 @@ class PromQL:
     name, plugin = "promql", "prometheus"
 
     def where(self, panel, dashboard):
-        tags = ["site"] if dashboard["id"] == "gateway-health" else ["site", "area", "device"]
+        tags = ["site"] if dashboard.get("site_only") else ["site", "area", "device"]
         out = [f'{t}=~"${t}"' for t in tags]
         if "only" in panel:
             out.append('class=~"' + "|".join(panel["only"]) + '"')

@@ -271,7 +271,12 @@ impl Pumping {
     /// Minutes until the water reaches the floor if these pumps run from now on; infinite: it does not. `None`: the inflow is not known.
     pub fn time_to_floor_min(&self, pumps: u8, sump: SumpGeometry) -> Option<f64> {
         let room_m3 = (sump.floor_m - self.window.back()?.1).max(0.0) * sump.area_m2;
-        let net_m3h = self.inflow_m3h(sump)? - self.moved_m3h(pumps, sump)?;
+        // While just these run, the level itself says how it goes on, whatever each of them moves.
+        let net_m3h = if pumps == self.segment.running {
+            self.slope_m_s()? * sump.area_m2 * HOUR_S
+        } else {
+            self.inflow_m3h(sump)? - self.moved_m3h(pumps, sump)?
+        };
         Some(if net_m3h > 0.0 { room_m3 / net_m3h * 60.0 } else { f64::INFINITY })
     }
 }

@@ -237,6 +237,8 @@ area_m2 = 4.0
 pumps = 2
 pump1_rated_a = 6.2
 pump2_rated_a = 6.2
+pump1_rated_flow_m3h = 36.0
+pump2_rated_flow_m3h = 36.0
 [device.points]
 level_m = "lt1.level_m"
 pump1_running = "di7.in1"

@@ -25,7 +25,7 @@ fn dashboards(language: &str) -> BTreeMap<PathBuf, Value> {
             out.insert(entry.path(), serde_json::from_str(&text).unwrap());
         }
     }
-    assert_eq!(out.len(), 10, "five dashboards in two languages");
+    assert_eq!(out.len(), 12, "six dashboards in two languages");
     out
 }
 
