@@ -283,6 +283,9 @@ _plantroom() {
             plantroom__subcmd__flood,readiness)
                 cmd="plantroom__subcmd__flood__subcmd__readiness"
                 ;;
+            plantroom__subcmd__flood,report)
+                cmd="plantroom__subcmd__flood__subcmd__report"
+                ;;
             plantroom__subcmd__flood,set)
                 cmd="plantroom__subcmd__flood__subcmd__set"
                 ;;
@@ -303,6 +306,9 @@ _plantroom() {
                 ;;
             plantroom__subcmd__flood__subcmd__help,readiness)
                 cmd="plantroom__subcmd__flood__subcmd__help__subcmd__readiness"
+                ;;
+            plantroom__subcmd__flood__subcmd__help,report)
+                cmd="plantroom__subcmd__flood__subcmd__help__subcmd__report"
                 ;;
             plantroom__subcmd__flood__subcmd__help,set)
                 cmd="plantroom__subcmd__flood__subcmd__help__subcmd__set"
@@ -483,6 +489,9 @@ _plantroom() {
                 ;;
             plantroom__subcmd__help__subcmd__flood,readiness)
                 cmd="plantroom__subcmd__help__subcmd__flood__subcmd__readiness"
+                ;;
+            plantroom__subcmd__help__subcmd__flood,report)
+                cmd="plantroom__subcmd__help__subcmd__flood__subcmd__report"
                 ;;
             plantroom__subcmd__help__subcmd__flood,set)
                 cmd="plantroom__subcmd__help__subcmd__flood__subcmd__set"
@@ -2238,7 +2247,7 @@ _plantroom() {
             return 0
             ;;
         plantroom__subcmd__flood)
-            opts="-h --format --config --state --utc --log --help set withdraw force-down readiness tick log help"
+            opts="-h --format --config --state --utc --log --help set withdraw force-down readiness tick report log help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2302,7 +2311,7 @@ _plantroom() {
             return 0
             ;;
         plantroom__subcmd__flood__subcmd__help)
-            opts="set withdraw force-down readiness tick log help"
+            opts="set withdraw force-down readiness tick report log help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2358,6 +2367,20 @@ _plantroom() {
             return 0
             ;;
         plantroom__subcmd__flood__subcmd__help__subcmd__readiness)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        plantroom__subcmd__flood__subcmd__help__subcmd__report)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -2456,6 +2479,44 @@ _plantroom() {
             case "${prev}" in
                 --format)
                     COMPREPLY=($(compgen -W "table json csv" -- "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --state)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log)
+                    COMPREPLY=($(compgen -W "auto text json" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        plantroom__subcmd__flood__subcmd__report)
+            opts="-h --last --html --language --config --state --utc --log --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --last)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --html)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --language)
+                    COMPREPLY=($(compgen -W "zh en" -- "${cur}"))
                     return 0
                     ;;
                 --config)
@@ -3062,7 +3123,7 @@ _plantroom() {
             return 0
             ;;
         plantroom__subcmd__help__subcmd__flood)
-            opts="set withdraw force-down readiness tick log"
+            opts="set withdraw force-down readiness tick report log"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -3104,6 +3165,20 @@ _plantroom() {
             return 0
             ;;
         plantroom__subcmd__help__subcmd__flood__subcmd__readiness)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        plantroom__subcmd__help__subcmd__flood__subcmd__report)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )

@@ -682,23 +682,24 @@ complete -c plantroom -n "__fish_plantroom_using_subcommand rota; and __fish_see
 complete -c plantroom -n "__fish_plantroom_using_subcommand rota; and __fish_seen_subcommand_from help" -f -a "overrides" -d 'Who stands in for whom, with numbers'
 complete -c plantroom -n "__fish_plantroom_using_subcommand rota; and __fish_seen_subcommand_from help" -f -a "withdraw" -d 'Take one of them back'
 complete -c plantroom -n "__fish_plantroom_using_subcommand rota; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c plantroom -n "__fish_plantroom_using_subcommand flood; and not __fish_seen_subcommand_from set withdraw force-down readiness tick log help" -l format -d 'Form of the output' -r -f -a "table\t'Columns of text, for people to read'
+complete -c plantroom -n "__fish_plantroom_using_subcommand flood; and not __fish_seen_subcommand_from set withdraw force-down readiness tick report log help" -l format -d 'Form of the output' -r -f -a "table\t'Columns of text, for people to read'
 json\t'JSON, for programs to parse'
 csv\t'Comma-separated values, as spreadsheets read them'"
-complete -c plantroom -n "__fish_plantroom_using_subcommand flood; and not __fish_seen_subcommand_from set withdraw force-down readiness tick log help" -l config -d 'Directory of the configuration. Default: `config` where that is a checkout\'s, else /etc/plantroom' -r -F
-complete -c plantroom -n "__fish_plantroom_using_subcommand flood; and not __fish_seen_subcommand_from set withdraw force-down readiness tick log help" -l state -d 'Directory of durable state. Default: $STATE_DIRECTORY, else /var/lib/plantroom' -r -F
-complete -c plantroom -n "__fish_plantroom_using_subcommand flood; and not __fish_seen_subcommand_from set withdraw force-down readiness tick log help" -l log -d 'How the log is written' -r -f -a "auto\t'To journald where systemd runs us, else text to standard error'
+complete -c plantroom -n "__fish_plantroom_using_subcommand flood; and not __fish_seen_subcommand_from set withdraw force-down readiness tick report log help" -l config -d 'Directory of the configuration. Default: `config` where that is a checkout\'s, else /etc/plantroom' -r -F
+complete -c plantroom -n "__fish_plantroom_using_subcommand flood; and not __fish_seen_subcommand_from set withdraw force-down readiness tick report log help" -l state -d 'Directory of durable state. Default: $STATE_DIRECTORY, else /var/lib/plantroom' -r -F
+complete -c plantroom -n "__fish_plantroom_using_subcommand flood; and not __fish_seen_subcommand_from set withdraw force-down readiness tick report log help" -l log -d 'How the log is written' -r -f -a "auto\t'To journald where systemd runs us, else text to standard error'
 text\t'Text to standard error'
 json\t'JSON, one object a line, to standard error'"
-complete -c plantroom -n "__fish_plantroom_using_subcommand flood; and not __fish_seen_subcommand_from set withdraw force-down readiness tick log help" -l utc -d 'Times in UTC. Default: in the site\'s time zone'
-complete -c plantroom -n "__fish_plantroom_using_subcommand flood; and not __fish_seen_subcommand_from set withdraw force-down readiness tick log help" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c plantroom -n "__fish_plantroom_using_subcommand flood; and not __fish_seen_subcommand_from set withdraw force-down readiness tick log help" -f -a "set" -d 'Set a level: it holds until its time is over, whatever else says less'
-complete -c plantroom -n "__fish_plantroom_using_subcommand flood; and not __fish_seen_subcommand_from set withdraw force-down readiness tick log help" -f -a "withdraw" -d 'End what was set; what else demands a level goes on'
-complete -c plantroom -n "__fish_plantroom_using_subcommand flood; and not __fish_seen_subcommand_from set withdraw force-down readiness tick log help" -f -a "force-down" -d 'A manager brings the level down at once, until an input rises or the time is over'
-complete -c plantroom -n "__fish_plantroom_using_subcommand flood; and not __fish_seen_subcommand_from set withdraw force-down readiness tick log help" -f -a "readiness" -d 'Whether the site could pump now: what is not ready, device by device'
-complete -c plantroom -n "__fish_plantroom_using_subcommand flood; and not __fish_seen_subcommand_from set withdraw force-down readiness tick log help" -f -a "tick" -d 'Say that somebody has looked at something that only people can see, such as sandbags'
-complete -c plantroom -n "__fish_plantroom_using_subcommand flood; and not __fish_seen_subcommand_from set withdraw force-down readiness tick log help" -f -a "log" -d 'What happened: levels, warnings, and who did what'
-complete -c plantroom -n "__fish_plantroom_using_subcommand flood; and not __fish_seen_subcommand_from set withdraw force-down readiness tick log help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c plantroom -n "__fish_plantroom_using_subcommand flood; and not __fish_seen_subcommand_from set withdraw force-down readiness tick report log help" -l utc -d 'Times in UTC. Default: in the site\'s time zone'
+complete -c plantroom -n "__fish_plantroom_using_subcommand flood; and not __fish_seen_subcommand_from set withdraw force-down readiness tick report log help" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c plantroom -n "__fish_plantroom_using_subcommand flood; and not __fish_seen_subcommand_from set withdraw force-down readiness tick report log help" -f -a "set" -d 'Set a level: it holds until its time is over, whatever else says less'
+complete -c plantroom -n "__fish_plantroom_using_subcommand flood; and not __fish_seen_subcommand_from set withdraw force-down readiness tick report log help" -f -a "withdraw" -d 'End what was set; what else demands a level goes on'
+complete -c plantroom -n "__fish_plantroom_using_subcommand flood; and not __fish_seen_subcommand_from set withdraw force-down readiness tick report log help" -f -a "force-down" -d 'A manager brings the level down at once, until an input rises or the time is over'
+complete -c plantroom -n "__fish_plantroom_using_subcommand flood; and not __fish_seen_subcommand_from set withdraw force-down readiness tick report log help" -f -a "readiness" -d 'Whether the site could pump now: what is not ready, device by device'
+complete -c plantroom -n "__fish_plantroom_using_subcommand flood; and not __fish_seen_subcommand_from set withdraw force-down readiness tick report log help" -f -a "tick" -d 'Say that somebody has looked at something that only people can see, such as sandbags'
+complete -c plantroom -n "__fish_plantroom_using_subcommand flood; and not __fish_seen_subcommand_from set withdraw force-down readiness tick report log help" -f -a "report" -d 'What a flood was: levels, the course of each sump, who did what, alarms, water pumped; as text or a page to print'
+complete -c plantroom -n "__fish_plantroom_using_subcommand flood; and not __fish_seen_subcommand_from set withdraw force-down readiness tick report log help" -f -a "log" -d 'What happened: levels, warnings, and who did what'
+complete -c plantroom -n "__fish_plantroom_using_subcommand flood; and not __fish_seen_subcommand_from set withdraw force-down readiness tick report log help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c plantroom -n "__fish_plantroom_using_subcommand flood; and __fish_seen_subcommand_from set" -l for -d 'For how long: at most `12h`' -r
 complete -c plantroom -n "__fish_plantroom_using_subcommand flood; and __fish_seen_subcommand_from set" -l note -d 'Why, for the record' -r
 complete -c plantroom -n "__fish_plantroom_using_subcommand flood; and __fish_seen_subcommand_from set" -l config -d 'Directory of the configuration. Default: `config` where that is a checkout\'s, else /etc/plantroom' -r -F
@@ -743,6 +744,17 @@ text\t'Text to standard error'
 json\t'JSON, one object a line, to standard error'"
 complete -c plantroom -n "__fish_plantroom_using_subcommand flood; and __fish_seen_subcommand_from tick" -l utc -d 'Times in UTC. Default: in the site\'s time zone'
 complete -c plantroom -n "__fish_plantroom_using_subcommand flood; and __fish_seen_subcommand_from tick" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c plantroom -n "__fish_plantroom_using_subcommand flood; and __fish_seen_subcommand_from report" -l last -d 'Which one: 1 is the last, 2 the one before' -r
+complete -c plantroom -n "__fish_plantroom_using_subcommand flood; and __fish_seen_subcommand_from report" -l html -d 'Write a page to print into this file' -r -F
+complete -c plantroom -n "__fish_plantroom_using_subcommand flood; and __fish_seen_subcommand_from report" -l language -d 'Language of what is written' -r -f -a "zh\t'Chinese'
+en\t'English'"
+complete -c plantroom -n "__fish_plantroom_using_subcommand flood; and __fish_seen_subcommand_from report" -l config -d 'Directory of the configuration. Default: `config` where that is a checkout\'s, else /etc/plantroom' -r -F
+complete -c plantroom -n "__fish_plantroom_using_subcommand flood; and __fish_seen_subcommand_from report" -l state -d 'Directory of durable state. Default: $STATE_DIRECTORY, else /var/lib/plantroom' -r -F
+complete -c plantroom -n "__fish_plantroom_using_subcommand flood; and __fish_seen_subcommand_from report" -l log -d 'How the log is written' -r -f -a "auto\t'To journald where systemd runs us, else text to standard error'
+text\t'Text to standard error'
+json\t'JSON, one object a line, to standard error'"
+complete -c plantroom -n "__fish_plantroom_using_subcommand flood; and __fish_seen_subcommand_from report" -l utc -d 'Times in UTC. Default: in the site\'s time zone'
+complete -c plantroom -n "__fish_plantroom_using_subcommand flood; and __fish_seen_subcommand_from report" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c plantroom -n "__fish_plantroom_using_subcommand flood; and __fish_seen_subcommand_from log" -l from -d 'From: a date, or so long ago (`24h`, `7d`)' -r
 complete -c plantroom -n "__fish_plantroom_using_subcommand flood; and __fish_seen_subcommand_from log" -l format -d 'Form of the output' -r -f -a "table\t'Columns of text, for people to read'
 json\t'JSON, for programs to parse'
@@ -759,6 +771,7 @@ complete -c plantroom -n "__fish_plantroom_using_subcommand flood; and __fish_se
 complete -c plantroom -n "__fish_plantroom_using_subcommand flood; and __fish_seen_subcommand_from help" -f -a "force-down" -d 'A manager brings the level down at once, until an input rises or the time is over'
 complete -c plantroom -n "__fish_plantroom_using_subcommand flood; and __fish_seen_subcommand_from help" -f -a "readiness" -d 'Whether the site could pump now: what is not ready, device by device'
 complete -c plantroom -n "__fish_plantroom_using_subcommand flood; and __fish_seen_subcommand_from help" -f -a "tick" -d 'Say that somebody has looked at something that only people can see, such as sandbags'
+complete -c plantroom -n "__fish_plantroom_using_subcommand flood; and __fish_seen_subcommand_from help" -f -a "report" -d 'What a flood was: levels, the course of each sump, who did what, alarms, water pumped; as text or a page to print'
 complete -c plantroom -n "__fish_plantroom_using_subcommand flood; and __fish_seen_subcommand_from help" -f -a "log" -d 'What happened: levels, warnings, and who did what'
 complete -c plantroom -n "__fish_plantroom_using_subcommand flood; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c plantroom -n "__fish_plantroom_using_subcommand inject" -l for -d 'For how long: `60s`, `10m`, at most 1 hour' -r
@@ -913,5 +926,6 @@ complete -c plantroom -n "__fish_plantroom_using_subcommand help; and __fish_see
 complete -c plantroom -n "__fish_plantroom_using_subcommand help; and __fish_seen_subcommand_from flood" -f -a "force-down" -d 'A manager brings the level down at once, until an input rises or the time is over'
 complete -c plantroom -n "__fish_plantroom_using_subcommand help; and __fish_seen_subcommand_from flood" -f -a "readiness" -d 'Whether the site could pump now: what is not ready, device by device'
 complete -c plantroom -n "__fish_plantroom_using_subcommand help; and __fish_seen_subcommand_from flood" -f -a "tick" -d 'Say that somebody has looked at something that only people can see, such as sandbags'
+complete -c plantroom -n "__fish_plantroom_using_subcommand help; and __fish_seen_subcommand_from flood" -f -a "report" -d 'What a flood was: levels, the course of each sump, who did what, alarms, water pumped; as text or a page to print'
 complete -c plantroom -n "__fish_plantroom_using_subcommand help; and __fish_seen_subcommand_from flood" -f -a "log" -d 'What happened: levels, warnings, and who did what'
 complete -c plantroom -n "__fish_plantroom_using_subcommand help; and __fish_seen_subcommand_from clock" -f -a "accept" -d 'The date that the gateway shows is right: believe it from now on'

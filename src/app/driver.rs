@@ -106,7 +106,7 @@ pub fn reconfigure(
     let report = changes::lines(&engine.board().transitions);
     let _nobody_waits = step::apply(shared, effects, now);
     // Names and texts may have changed: every retained state is published again.
-    for (topic, json) in engine.alarm_room().states() {
+    for (topic, json) in engine.topics(now) {
         shared.adapters.retained_topics.set(&topic, json);
     }
     engine.unreadable().iter().for_each(|line| tracing::error!("{line}"));

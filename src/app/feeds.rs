@@ -5,8 +5,8 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::shared::{FeedHandle, Shared};
-use crate::app::{App, step, take_if};
-use crate::clock::FaultLog;
+use crate::app::{App, step, take_if, with_files};
+use crate::clock::{FaultLog, LogLimit};
 use crate::config::Configuration;
 use crate::http::files::LoadedFiles;
 use crate::intake::error::IntakeError;
@@ -28,27 +28,40 @@ impl App {
                 Box::pin(run(Arc::clone(&shared), FeedReader::new(runs.clone(), loaded.clone()), runs.clone(), stop))
             })
         });
-        lock(&self.shared.adapters.feeds).push(FeedHandle { settings: settings.clone(), task });
+        lock(&self.shared.adapters.feeds).push(FeedHandle { settings: settings.clone(), files: files.clone(), task });
     }
 
-    /// Restarts feeds whose settings changed.
-    pub(super) async fn change_feeds(&mut self, configuration: &Configuration, report: &mut Vec<String>) {
-        let gone = |feed: &FeedHandle| !configuration.feeds.contains(&feed.settings);
+    /// Restarts feeds whose settings or files changed; all of them where the scheme or the place of the site is another: what they
+    /// brought has to be judged anew.
+    pub(super) async fn change_feeds(
+        &mut self,
+        old: &Configuration,
+        configuration: &Configuration,
+        report: &mut Vec<String>,
+    ) {
+        let is_other = old.flood.scheme != configuration.flood.scheme || old.flood.place != configuration.flood.place;
+        let wanted = with_files(&configuration.feeds, FeedSettings::files).await;
+        let stays = |feed: &FeedHandle| wanted.iter().any(|(s, files)| feed.settings == **s && feed.files == *files);
+        let gone = |feed: &FeedHandle| is_other || !stays(feed);
         for feed in take_if(&self.shared.adapters.feeds, gone) {
             if let Some(task) = feed.task {
                 task.stop_and_wait().await;
             }
             report.push(format!("feed {} stopped", feed.settings.name));
         }
-        for settings in &configuration.feeds {
-            if !lock(&self.shared.adapters.feeds).iter().any(|feed| feed.settings == *settings) {
-                let files = LoadedFiles::load(settings.files()).await;
-                self.start_feed(settings, &files);
+        for (settings, files) in &wanted {
+            if !lock(&self.shared.adapters.feeds).iter().any(|feed| feed.settings == **settings) {
+                self.start_feed(settings, files);
                 report.push(format!("feed {} started", settings.name));
             }
         }
     }
 }
+
+/// Characters of what a service said that are logged.
+const LOGGED: usize = 200;
+
+static LOG: LogLimit = LogLimit::new();
 
 async fn run(shared: Arc<Shared>, mut reader: FeedReader, settings: FeedSettings, stop: CancellationToken) {
     let (mut fault_log, mut is_failing) = (FaultLog::default(), false);
@@ -58,24 +71,38 @@ async fn run(shared: Arc<Shared>, mut reader: FeedReader, settings: FeedSettings
             look = reader.look() => look,
         };
         let now_us = shared.clock.mono_us();
-        match &look.report {
-            FeedReport::Failed(why) => {
+        match &look.report.failed {
+            Some(why) => {
                 if fault_log.is_due(!is_failing, now_us) {
-                    tracing::warn!(feed = settings.name, why, "the feed of warnings does not answer as it should");
+                    tracing::warn!(
+                        feed = settings.name,
+                        why = one_line(why, LOGGED),
+                        "the feed of warnings does not answer as it should"
+                    );
                 }
                 is_failing = true;
                 reader.refresh_files().await;
             }
-            FeedReport::Answered(_) if std::mem::take(&mut is_failing) => {
+            None if std::mem::take(&mut is_failing) => {
                 tracing::info!(feed = settings.name, "the feed of warnings answers again");
             }
-            FeedReport::Answered(_) => {}
+            None => {}
         }
-        for (url, why) in &look.left_out {
-            tracing::warn!(feed = settings.name, url = one_line(url, 200), why, "a document is left out");
+        if let Some(((url, why), count)) = look.left_out.first().zip(LOG.allows(&settings.name)) {
+            let (url, why, documents) = (one_line(url, LOGGED), one_line(why, LOGGED), look.left_out.len());
+            tracing::warn!(
+                feed = settings.name,
+                url,
+                why,
+                documents,
+                count,
+                "documents are left out; the first of them"
+            );
         }
         let input = Input::Feed { feed: &settings.name, report: &look.report };
-        let _nothing_is_refused = step::step_and_commit(&shared, input).await;
+        if step::step_and_commit(&shared, input).await.is_err() {
+            reader.forget();
+        }
         tokio::select! {
             () = stop.cancelled() => return,
             () = shared.clock.sleep(look.pause) => {}
@@ -109,7 +136,7 @@ async fn take(shared: &Shared, name: &str, document: Vec<u8>) -> Result<(), Refu
     let settings = settings.clone();
     let read = tokio::task::spawn_blocking(move || feed::read_sent(&settings, &document)).await;
     let read = read.map_err(IntakeError::from).and_then(|read| read);
-    let warnings = read.map_err(|why| Refusal::bad_input(format!("that is no warning: {why}")))?;
-    let report = FeedReport::Answered(warnings);
+    let warnings = read.map_err(|why| Refusal::bad_input(one_line(&format!("that is no warning: {why}"), LOGGED)))?;
+    let report = FeedReport::answered(warnings);
     step::step_and_commit(shared, Input::Feed { feed: name, report: &report }).await
 }

@@ -55,7 +55,7 @@ use crate::config::Configuration;
 use crate::energy::meter::EndUse;
 use crate::energy::metering::MeteringPoint;
 use crate::engine::Engine;
-use crate::http::files::LoadedFiles;
+use crate::http::files::{LoadedFiles, NamedFile};
 use crate::journal::{Journal, Writer};
 use crate::lock::lock;
 use crate::model::actor::Actor;
@@ -173,8 +173,8 @@ impl App {
             .devices
             .keys()
             .for_each(|id| app.shared.adapters.retained_topics.set_new(&format!("{id}/status"), UNKNOWN));
-        let alarms = app.shared.engine().alarm_room().states();
-        alarms.into_iter().for_each(|(topic, json)| app.shared.adapters.retained_topics.set(&topic, json));
+        let topics = app.shared.engine().topics(app.shared.clock.now());
+        topics.into_iter().for_each(|(topic, json)| app.shared.adapters.retained_topics.set(&topic, json));
         app.start_adapters(&configuration);
         app.shared.process.ready.store(true, Ordering::Relaxed);
         Ok(app)
@@ -315,7 +315,7 @@ impl App {
         self.shared.adapters.web_tokens.refresh().await;
         self.change_sinks(&configuration, site_changed, &mut report).await;
         self.change_channels(&configuration, &mut report).await;
-        self.change_feeds(&configuration, &mut report).await;
+        self.change_feeds(&old, &configuration, &mut report).await;
         let names: Vec<String> = configuration.sinks.iter().map(|s| s.cursor()).collect();
         self.shared.journal.retain_cursors(&names);
         self.pollers.drop_finished();
@@ -428,4 +428,13 @@ fn device_tags(configuration: &Configuration) -> DeviceTagsById {
     let points =
         configuration.metering.points.iter().map(|(id, point)| (DeviceTags::metering_point(id), of_point(point)));
     devices.chain(own).chain(points).collect()
+}
+
+/// Settings with the contents of their files, read by a thread that may wait for the disk.
+async fn with_files<S>(all: &[S], files: impl Fn(&S) -> Vec<NamedFile>) -> Vec<(&S, LoadedFiles)> {
+    let mut out = Vec::with_capacity(all.len());
+    for settings in all {
+        out.push((settings, LoadedFiles::load(files(settings)).await));
+    }
+    out
 }

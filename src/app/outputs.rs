@@ -4,10 +4,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::app::shared::{ChannelHandle, ChannelHealth, SinkHandle};
-use crate::app::{App, alarm_server, device_tags, feeds, pages, reply_ways, step, take_if};
+use crate::app::{App, alarm_server, device_tags, feeds, pages, reply_ways, step, take_if, with_files};
 use crate::channel;
 use crate::config::Configuration;
-use crate::http::files::{LoadedFiles, NamedFile};
+use crate::http::files::LoadedFiles;
 use crate::lock::lock;
 use crate::model::room::Input;
 use crate::sink::command::CommandContext;
@@ -151,13 +151,4 @@ impl App {
             }
         }
     }
-}
-
-/// Settings with the contents of their files, read by a thread that may wait for the disk.
-async fn with_files<S>(all: &[S], files: impl Fn(&S) -> Vec<NamedFile>) -> Vec<(&S, LoadedFiles)> {
-    let mut out = Vec::with_capacity(all.len());
-    for settings in all {
-        out.push((settings, LoadedFiles::load(files(settings)).await));
-    }
-    out
 }

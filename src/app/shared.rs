@@ -144,6 +144,8 @@ pub struct BusHandle {
 /// A feed of warnings with the task that asks it.
 pub struct FeedHandle {
     pub settings: FeedSettings,
+    /// What was read of the files that the settings name.
+    pub(super) files: LoadedFiles,
     /// What asks it; none: it is only spoken to.
     pub(super) task: Option<TaskHandle>,
 }

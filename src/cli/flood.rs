@@ -3,7 +3,8 @@
 use serde_json::Value;
 
 use crate::cli::{
-    Args as Global, CommandFailure, CommandOutcome, alarm, ask_for_people, history, output, page, send_request,
+    Args as Global, CommandFailure, CommandOutcome, alarm, ask_for_people, flood_report, history, output, page,
+    send_request,
 };
 use crate::control::ControlRequest;
 use crate::flood::room::FloodRoom;
@@ -66,6 +67,8 @@ enum FloodAction {
         #[arg(long, default_value = "")]
         note: String,
     },
+    /// What a flood was: levels, the course of each sump, who did what, alarms, water pumped; as text or a page to print.
+    Report(flood_report::ReportArgs),
     /// What happened: levels, warnings, and who did what.
     Log {
         /// From: a date, or so long ago (`24h`, `7d`).
@@ -81,6 +84,7 @@ pub fn run(global: &Global, args: &Args) -> CommandOutcome {
     let (operation, note) = match &args.what {
         None => return show(global, args.format),
         Some(FloodAction::Log { from, format }) => return log(global, from, *format),
+        Some(FloodAction::Report(of)) => return flood_report::run(global, of),
         Some(FloodAction::Readiness { format }) => return readiness(global, *format),
         Some(FloodAction::Tick { item, note }) => (FloodOperation::Tick { item: item.clone() }, note),
         Some(FloodAction::Set { level, lasts, note }) => {

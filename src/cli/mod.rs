@@ -25,6 +25,7 @@ mod energy_readings;
 mod energy_report;
 mod export_file;
 pub mod flood;
+mod flood_report;
 pub mod history;
 mod ledger;
 pub mod output;

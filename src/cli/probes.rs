@@ -6,12 +6,13 @@ use crate::http::files::LoadedFiles;
 use crate::model::time::UnixMillis;
 use crate::sink::error::SinkError;
 
-/// What is wrong with files of sinks and channels, as text.
+/// What is wrong with files of sinks, channels and feeds, as text.
 pub fn files(configuration: &Configuration, now: UnixMillis) -> Vec<String> {
     let sinks = configuration.sinks.iter().map(|s| (format!("sink `{}`", s.name()), s.files()));
     let channels = configuration.oncall.channels.iter().map(|c| (format!("channel `{}`", c.id()), c.files()));
+    let feeds = configuration.feeds.iter().map(|f| (format!("feed `{}`", f.name), f.files()));
     let (mut out, now) = (Vec::new(), std::time::Duration::from_millis(u64::try_from(now.0).unwrap_or(0)));
-    for (name, files) in sinks.chain(channels) {
+    for (name, files) in sinks.chain(channels).chain(feeds) {
         out.extend(files.iter().filter_map(|f| f.problem(now)).map(|why| format!("{name}: {why}")));
     }
     out

@@ -19,7 +19,7 @@ use crate::config::doc::Problems;
 use crate::config::plant::CheckedPlant;
 use crate::config::serde_message;
 use crate::config::{ConfiguredDevice, Files};
-use crate::flood::room::FLOOD_POINTS;
+use crate::flood::points::FLOOD_POINTS;
 use crate::model::flood::FLOOD_DEVICE;
 use crate::model::point::GATEWAY_POINTS;
 use crate::model::problem::{FileFinding, did_you_mean};

@@ -16,8 +16,8 @@ use crate::config::doc::{Located, Problems, single};
 use crate::config::{ConfiguredDevice, Files};
 use crate::derive::DerivedDefinition;
 use crate::flood::plan::{FeedPlan, FloodItem, FloodPlan, SumpPlan};
+use crate::flood::points::FLOOD_POINTS;
 use crate::flood::pumping::{PUMPS_MAX, SumpGeometry};
-use crate::flood::room::FLOOD_POINTS;
 use crate::flood::scheme::Scheme;
 use crate::flood::settings::FloodSettings;
 use crate::flood::view::no_level;
@@ -129,14 +129,30 @@ fn items_and_recipients(
         if !LocalizedText::fall_back(&mut name.zh, &mut name.en) {
             problems.error(at(), format!("the item `{}` has no name", item.id), "zh = \"…\" or en = \"…\"");
         }
+        if item.every.0 == 0 {
+            problems.error(
+                table.location(&["item", &i.to_string(), "every"]),
+                "a tick would never count",
+                "every = \"30d\"",
+            );
+        }
         plan.items.push(FloodItem { id: item.id.clone(), name, valid_ms: item.every.0 });
     }
     for (i, recipient) in settings.tell.iter().enumerate() {
-        let known: Vec<&str> = files.channel.iter().map(|(channel, _)| channel.id()).collect();
-        if !known.contains(&recipient.channel.as_str()) {
+        let at = |key: &str| table.location(&["tell", &i.to_string(), key]);
+        if recipient.what.is_empty() {
+            problems.error(at("what"), "nothing is told", "what = [\"notice\"] or [\"report\"], or both");
+        }
+        let known = || files.channel.iter().map(|(channel, _)| channel.id());
+        let Some((channel, _)) = files.channel.iter().find(|(channel, _)| channel.id() == recipient.channel) else {
             let what = format!("there is no channel `{}`", recipient.channel);
-            let at = table.location(&["tell", &i.to_string(), "channel"]);
-            problems.error(at, what, did_you_mean(&recipient.channel, known));
+            problems.error(at("channel"), what, did_you_mean(&recipient.channel, known()));
+            continue;
+        };
+        if channel.requires_address() && recipient.to.is_empty() {
+            problems.error(at("channel"), format!("`{}` does not say where to", recipient.channel), "to = \"…\"");
+        } else if let Some((what, example)) = channel.address_problem(&recipient.to) {
+            problems.error(at("to"), what, example);
         }
     }
     plan.recipients.clone_from(&settings.tell);

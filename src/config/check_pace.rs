@@ -76,7 +76,10 @@ fn report(
     place: Option<SourceLocation>,
     problems: &mut Problems,
 ) {
-    let Some((place, (rank, slower, share))) = place.zip(slowed.last().copied()) else { return };
+    let Some((place, (rank, slower, share))) = place.zip(slowed.iter().copied().max_by(|a, b| a.2.total_cmp(&b.2)))
+    else {
+        return;
+    };
     let level = scheme.level(rank).map_or("", |level| &level.id);
     let link = &bus.link.id;
     if share > 1.0 {

@@ -158,7 +158,7 @@ pub enum ControlRequest {
     Flood,
     /// A person sets the flood level, withdraws that, or forces the level down.
     FloodCommand {
-        /// What is done.
+        /// What is done with the level.
         operation: FloodOperation,
         /// Why.
         note: String,

@@ -139,6 +139,10 @@ mod tests {
                 affects: TimeRange { from: day, to: day },
                 may_reopen: false,
             }),
+            Operation::Flood(FloodOperation::Set { level: "red".into(), for_ms: 1 }),
+            Operation::Flood(FloodOperation::Withdraw),
+            Operation::Flood(FloodOperation::Tick { item: "bags".into() }),
+            Operation::Flood(FloodOperation::ForceDown { level: "none".into(), for_ms: 1 }),
             gateway(GatewayOperation::ReadRegisters),
             gateway(GatewayOperation::Reload),
             gateway(GatewayOperation::AcceptClock),
@@ -171,25 +175,25 @@ mod tests {
             ("the gateway", Actor::gateway()),
         ];
         let expected = "\
-viewer at the box         --------- ----- ----- -------
-engineer at the box       yyyyyyyyy yyyyy yyyyy yyyyyyy
-auditor with a login      --------- ----- ----- -------
-technician with a login   yyyyyy--- yyyyy ----- -------
-manager with a login      yyyyyyyyy yyyyy yyyyy yyyyyyy
-whoever was paged         yyyyyy--- yyyyy ----- -------
-whoever has the link      yyyyyy--- yyyyy ----- -------
-a name on the broker      yy------- yy--- ----- -------
-an unknown on the broker  --------- ----- ----- -------
-a program                 yy------- yy--- ----- -------
-a program that reads      --------- ----- ----- -------
-the gateway               yyyyyyyyy yyyyy yyyyy yyyyyyy
+viewer at the box         --------- ----- ----- ---- -------
+engineer at the box       yyyyyyyyy yyyyy yyyyy yyy- yyyyyyy
+auditor with a login      --------- ----- ----- ---- -------
+technician with a login   yyyyyy--- yyyyy ----- yyy- -------
+manager with a login      yyyyyyyyy yyyyy yyyyy yyyy yyyyyyy
+whoever was paged         yyyyyy--- yyyyy ----- yyy- -------
+whoever has the link      yyyyyy--- yyyyy ----- yyy- -------
+a name on the broker      yy------- yy--- ----- ---- -------
+an unknown on the broker  --------- ----- ----- ---- -------
+a program                 yy------- yy--- ----- ---- -------
+a program that reads      --------- ----- ----- ---- -------
+the gateway               yyyyyyyyy yyyyy yyyyy yyyy yyyyyyy
 ";
         let mut table = String::new();
         for (name, actor) in &actors {
             let may = |o: &Operation| if authorize(&policy, actor, o).is_ok() { 'y' } else { '-' };
             let mut line = format!("{name:<26}");
             for (i, operation) in operations().iter().enumerate() {
-                if [9, 14, 19].contains(&i) {
+                if [9, 14, 19, 23].contains(&i) {
                     line.push(' ');
                 }
                 line.push(may(operation));

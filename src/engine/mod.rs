@@ -257,6 +257,10 @@ impl Engine {
             self.answer_without_pages(command, &mut effects);
         }
         self.passes(now, input, &mut effects);
+        if let Input::Feed { .. } = input {
+            // Whoever brought the warnings has to bring them again.
+            self.refuse_if_disabled(FloodRoom::ID, &mut effects);
+        }
         if let Some(command) = command {
             // The room that was to carry it out may have panicked over it.
             let is_answered = matches!(command.operation, Operation::Reply(_)) && self.rooms.oncall.is_disabled();
@@ -372,6 +376,13 @@ impl Engine {
     /// The alarms, for whoever shows them.
     pub fn alarms(&self) -> &Alarms {
         &self.alarm_room().alarms
+    }
+
+    /// Retained topics of alarms and of the flood, as they are now.
+    pub fn topics(&self, now: Now) -> Vec<(String, String)> {
+        let mut topics = self.alarm_room().states();
+        topics.extend(self.rooms.flood.peek().topics(now));
+        topics
     }
 
     /// The flood level; none: the site has none.

@@ -37,16 +37,17 @@ pub struct ForcedDown {
     pub until: MonotonicMillis,
 }
 
-/// The level with what its next step down depends on. Moments are of one boot; [`FloodLevel::rebase`] brings them into another.
+/// The level with what its next step down depends on. Moments are milliseconds of the monotonic scale of one
+/// boot, negative before it; [`FloodLevel::rebase`] brings them into another.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FloodLevel {
     pub rank: u8,
     /// When this rank was reached.
-    pub since: MonotonicMillis,
+    pub since: i64,
     /// Its date; none: the clock was not trusted.
     pub since_date: Option<UnixMillis>,
     /// Since when the site's own water has demanded less than this rank; none while it demands it.
-    pub calm_since: Option<MonotonicMillis>,
+    pub calm_since: Option<i64>,
     pub forced: Option<ForcedDown>,
 }
 
@@ -64,7 +65,7 @@ impl FloodLevel {
     pub fn step(&mut self, now: Now, inputs: Inputs, min_hold_ms: impl Fn(u8) -> u64) -> Option<LevelChange> {
         self.end_force(now, inputs);
         let demanded = inputs.highest().min(self.forced.map_or(u8::MAX, |forced| forced.rank));
-        self.calm_since = (inputs.local < self.rank).then(|| self.calm_since.unwrap_or(now.mono));
+        self.calm_since = (inputs.local < self.rank).then(|| self.calm_since.unwrap_or(signed(now.mono)));
         if demanded > self.rank {
             return Some(self.change(demanded, now, inputs));
         }
@@ -74,8 +75,10 @@ impl FloodLevel {
 
     /// When the level may go down by one if no input demands it any more; none: it is 0, or the site's own water demands it.
     pub fn next_step_down(&self, min_hold_ms: impl Fn(u8) -> u64) -> Option<MonotonicMillis> {
-        let calm = self.calm_since?.plus(LOCAL_CALM_MS);
-        (self.rank > 0).then(|| self.since.plus(min_hold_ms(self.rank)).max(calm))
+        let after = |since: i64, ms: u64| since.saturating_add(i64::try_from(ms).unwrap_or(i64::MAX));
+        let calm = after(self.calm_since?, LOCAL_CALM_MS);
+        let at = after(self.since, min_hold_ms(self.rank)).max(calm);
+        (self.rank > 0).then(|| MonotonicMillis(u64::try_from(at).unwrap_or(0)))
     }
 
     /// A manager brings the level down, whatever demands it: to a rank at once, for at most [`MANUAL_MAX_MS`].
@@ -106,17 +109,21 @@ impl FloodLevel {
     fn change(&mut self, to: u8, now: Now, inputs: Inputs) -> LevelChange {
         let change = LevelChange { from: self.rank, to, inputs };
         self.rank = to;
-        self.since = now.mono;
+        self.since = signed(now.mono);
         self.since_date = now.wall_trusted.then_some(now.wall);
-        self.calm_since = (inputs.local < to).then(|| self.calm_since.unwrap_or(now.mono));
+        self.calm_since = (inputs.local < to).then(|| self.calm_since.unwrap_or(signed(now.mono)));
         change
     }
 
     /// Moments of another boot on the scale of this one, `offset` milliseconds later.
     pub fn rebase(&mut self, offset: i64) {
         let moved = |at: MonotonicMillis| MonotonicMillis(at.0.saturating_add_signed(offset));
-        self.since = moved(self.since);
-        self.calm_since = self.calm_since.map(moved);
+        self.since = self.since.saturating_add(offset);
+        self.calm_since = self.calm_since.map(|at| at.saturating_add(offset));
         self.forced = self.forced.map(|forced| ForcedDown { until: moved(forced.until), ..forced });
     }
+}
+
+fn signed(at: MonotonicMillis) -> i64 {
+    i64::try_from(at.0).unwrap_or(i64::MAX)
 }

@@ -4,6 +4,7 @@ pub mod area;
 pub mod level;
 pub mod notices;
 pub mod plan;
+pub mod points;
 pub mod pumping;
 pub mod rain;
 pub mod readiness;

@@ -93,7 +93,7 @@ impl Outgoing {
     ) {
         if what == FloodText::Report {
             // How it stood a quarter of an hour ago helps nobody.
-            self.waiting.retain(|waiting| waiting.what != FloodText::Report);
+            self.discard(FloodText::Report);
         }
         let wants = |recipient: &&FloodRecipient| recipient.what.contains(&what);
         for recipient in plan.recipients.iter().filter(wants) {
@@ -125,6 +125,11 @@ impl Outgoing {
         }
         let over = self.waiting.len().saturating_sub(WAITING_MAX);
         self.waiting.drain(..over);
+    }
+
+    /// Texts of a kind that wait are over.
+    pub fn discard(&mut self, what: FloodText) {
+        self.waiting.retain(|waiting| waiting.what != what);
     }
 
     /// What became of an attempt.

@@ -11,11 +11,12 @@ use serde_json::json;
 use crate::flood::level::LevelChange;
 use crate::flood::notices::{IssuedNotice, Outgoing, REPORT_EVERY_MS, notice_rank, notice_topic};
 use crate::flood::plan::FloodPlan;
+use crate::flood::points;
 use crate::flood::readiness::readiness;
 use crate::flood::scheme::Scheme;
 use crate::flood::settings::FloodText;
 use crate::flood::situation::situation;
-use crate::flood::state::{FloodState, LastEnded, level_id};
+use crate::flood::state::{FloodState, LastEnded, NO_LEVEL, level_id, level_ids};
 use crate::flood::view::{FeedView, FloodView, FloodViewParts, headline_text};
 use crate::flood::warnings::{ActiveWarning, FeedRules, Outcome, WarningEnd};
 use crate::flood::water::{KeptWater, Water};
@@ -24,14 +25,11 @@ use crate::model::directory::Directory;
 use crate::model::effects::{Effects, Keep, LogEvent};
 use crate::model::failure::{FailureKind, Refusal};
 use crate::model::flood::{FLOOD_DEVICE, FeedReport, FloodCause, FloodOperation, ReadinessItem};
-use crate::model::point::{Encoding, PointKind, PointMeta, Retention};
-use crate::model::quality::Cause;
-use crate::model::reading::{Body, Reading, Stamp};
+use crate::model::reading::Reading;
 use crate::model::room::{Board, Input, Reconfiguration, Room, SNAPSHOT, Snapshot, Start, kept_value};
-use crate::model::stream::{Source, Stream};
+use crate::model::stream::Stream;
 use crate::model::text::{KEY, REMARK, one_line};
 use crate::model::time::{MonotonicMillis, Now, rebase_offset};
-use crate::model::value::Value;
 use crate::model::warning::Warning;
 
 /// Key under which the state is kept.
@@ -42,10 +40,6 @@ const LEVEL: &str = "level";
 const REPEAT_MS: u64 = 60_000;
 /// Milliseconds in a minute.
 const MINUTE_MS: u64 = 60_000;
-
-/// Points of the device that bears the level, in the order of its samples.
-pub const FLOOD_POINTS: [&str; 6] =
-    ["level_rank", "external_rank", "local_rank", "manual_rank", "feed_silent_min", "readiness_pct"];
 
 /// A feed as it was seen; not kept.
 #[derive(Clone, Debug, Default)]
@@ -72,8 +66,11 @@ pub struct FloodRoom {
     /// The retained topic as it was set last.
     topic: String,
     next_repeat: MonotonicMillis,
-    /// Whether the state has to be kept.
+    /// Whether the state has to be kept; whether only what is shown of it is another.
     is_changed: bool,
+    is_shown_changed: bool,
+    /// Whether the alarm room has said since the start which alarms demand a level.
+    are_alarms_known: bool,
 }
 
 impl Room for FloodRoom {
@@ -101,10 +98,12 @@ impl Room for FloodRoom {
             next_report: MonotonicMillis::default(),
             feeds: BTreeMap::new(),
             water: Water::new(plan, water.unwrap_or_default()),
-            stream: stream(),
+            stream: points::stream(REPEAT_MS),
             topic: String::new(),
             next_repeat: start.now.mono,
             is_changed: false,
+            is_shown_changed: false,
+            are_alarms_known: false,
         };
         room.take_feeds(start.now);
         room
@@ -112,40 +111,44 @@ impl Room for FloodRoom {
 
     fn reconfigure(&mut self, plan: &FloodPlan, change: Reconfiguration<'_>, _: &mut Board, effects: &mut Effects) {
         let before = std::mem::replace(&mut self.plan, plan.clone());
-        // The alarm room says again which alarms demand a level.
-        self.local.clear();
-        self.readiness.clear();
+        // The alarm room says again which alarms demand a level; until then they are as they were.
         self.directory = Arc::clone(change.directory);
         self.water.reconfigure(plan);
         self.take_feeds(change.now);
         (self.topic, self.next_repeat) = (String::new(), change.now.mono);
-        match (&before.scheme, &plan.scheme) {
-            (Some(_), None) => {
-                self.state = FloodState::default();
-                effects.decided.retained.push((FLOOD_DEVICE.to_string(), None));
-                effects.poll_rank = Some(0);
-                self.keep(change.now, effects);
-            }
-            (_, Some(scheme)) => {
-                let at = (change.now, &*self.boot);
-                let state = std::mem::take(&mut self.state);
-                let was = state.level.rank;
-                let saved = FloodState { saved: change.now, boot: self.boot.to_string(), ..state };
-                self.state = FloodState::restored(Some(saved), scheme, at);
-                self.is_changed = true;
-                if was > 0 && self.state.level.rank == 0 {
-                    let body = json!({ "from": was, "scheme": scheme.id });
-                    effects.decided.events.push(event(LEVEL, "scheme_changed", Some(&change.actor.id), body));
-                }
-            }
-            (None, None) => {}
+        if before.scheme.is_none() && plan.scheme.is_none() {
+            return;
         }
+        // Ranks of other levels mean something else; what people ticked and the numbers of notices do not depend on them.
+        let levels = |plan: &FloodPlan| plan.scheme.as_ref().map(|scheme| level_ids(scheme));
+        if levels(&before) != levels(plan) {
+            self.withdraw_notice(effects);
+            self.outgoing = Outgoing::default();
+            let was = std::mem::take(&mut self.state);
+            let levels = levels(plan).unwrap_or_default();
+            self.state = FloodState { levels, ticks: was.ticks, notices: was.notices, ..FloodState::default() };
+            if was.level.rank > 0 {
+                let body = json!({ "from": level_of(&before, was.level.rank), "to": NO_LEVEL });
+                effects.decided.events.push(event(LEVEL, "scheme_changed", Some(&change.actor.id), body));
+            }
+        }
+        // Feeds that are asked bring their warnings again, to be judged anew.
+        let is_elsewhere = before.place != plan.place;
+        let stays = |feed: &str| plan.feeds.iter().any(|of| *of.name == *feed && !(of.is_polled && is_elsewhere));
+        self.state.warnings.retain(|warning| stays(&warning.feed));
+        if plan.scheme.is_none() {
+            effects.decided.retained.push((FLOOD_DEVICE.to_string(), None));
+            effects.poll_rank = Some(0);
+            self.keep(change.now, effects);
+        }
+        self.is_changed = true;
     }
 
     fn step(&mut self, now: Now, input: Input<'_>, board: &mut Board, effects: &mut Effects) {
         if let Some(alarms) = board.requests.flood_alarms.take() {
-            self.is_changed |= alarms.causes != self.local || alarms.readiness != self.readiness;
-            (self.local, self.readiness) = (alarms.causes, alarms.readiness);
+            self.is_changed |= alarms.causes != self.local;
+            self.is_shown_changed |= alarms.readiness != self.readiness;
+            (self.local, self.readiness, self.are_alarms_known) = (alarms.causes, alarms.readiness, true);
         }
         if let Input::Reading(reading) = input {
             self.water.reading(reading);
@@ -174,7 +177,10 @@ impl Room for FloodRoom {
         self.end_what_is_over(now, effects);
         let inputs = self.state.inputs(self.local_rank());
         let was_forced = self.state.level.forced.is_some();
-        if let Some(change) = self.state.level.step(now, inputs, |rank| min_hold_ms(&scheme, rank)) {
+        // After a start the alarms speak in the next pass of this step: until then it is not known that none demands a level.
+        let is_known = self.are_alarms_known || board.is_alarm_off;
+        let change = is_known.then(|| self.state.level.step(now, inputs, |rank| min_hold_ms(&scheme, rank))).flatten();
+        if let Some(change) = change {
             self.record(change, &scheme, effects);
         }
         self.is_changed |= was_forced != self.state.level.forced.is_some();
@@ -217,7 +223,18 @@ impl FloodRoom {
         Some(FloodView::new(parts, self.feed_views(), now))
     }
 
-    /// The rank in force; 0: none.
+    /// Retained topics as they are now: the level, and what residents have been told.
+    pub fn topics(&self, now: Now) -> Vec<(String, String)> {
+        let view = self.view(now).and_then(|view| serde_json::to_string(&view).ok());
+        let level = view.map(|json| (FLOOD_DEVICE.to_string(), json));
+        let notice = self.plan.scheme.as_ref().zip(self.state.notice.as_ref()).and_then(|(scheme, notice)| {
+            let text = scheme.level(notice.rank)?.notice.as_ref()?;
+            Some(notice_topic(notice, scheme, text))
+        });
+        level.into_iter().chain(notice).collect()
+    }
+
+    /// The rank of the level in force; 0: none.
     pub fn rank(&self) -> u8 {
         self.state.level.rank
     }
@@ -245,14 +262,14 @@ impl FloodRoom {
 
     fn feed(&mut self, name: &str, report: &FeedReport, scheme: &Scheme, now: Now, effects: &mut Effects) {
         let Some(feed) = self.feeds.get_mut(name) else { return };
-        match report {
-            FeedReport::Failed(why) => feed.failing = Some(one_line(why, KEY)),
-            FeedReport::Answered(warnings) => {
-                (feed.answered, feed.failing) = (now.mono, None);
-                for warning in warnings {
-                    self.warning(name, warning, scheme, now, effects);
-                }
-            }
+        let failing = report.failed.as_deref().map(|why| one_line(why, KEY));
+        self.is_shown_changed |= feed.failing != failing;
+        if failing.is_none() {
+            feed.answered = now.mono;
+        }
+        feed.failing = failing;
+        for warning in &report.warnings {
+            self.warning(name, warning, scheme, now, effects);
         }
     }
 
@@ -260,8 +277,9 @@ impl FloodRoom {
         let concerns_site = self.plan.feeds.iter().any(|of| *of.name == *feed && of.concerns_site);
         let place = self.plan.place.as_ref().filter(|_| !concerns_site);
         let outcome = self.state.warnings.take(FeedRules { name: feed, scheme, place }, message, now);
+        // What is ended before it comes is remembered, too.
+        self.is_changed |= matches!(outcome, Outcome::InForce(_) | Outcome::Ended(_));
         if let Outcome::InForce(_) = outcome {
-            self.is_changed = true;
             let of = self.state.warnings.in_force().find(|warning| warning.id == message.id);
             effects.decided.events.extend(of.map(|of| warning_event("warning", of, scheme)));
         }
@@ -347,10 +365,7 @@ impl FloodRoom {
             return;
         }
         self.is_changed = true;
-        if let Some(over) = self.state.notice.take() {
-            effects.decided.retained.push((format!("notice/{}", over.id), None));
-            effects.decided.events.push(event(&format!("notice.{}", over.id), "notice_withdrawn", None, json!({})));
-        }
+        self.withdraw_notice(effects);
         let Some(text) = scheme.level(rank).and_then(|level| level.notice.as_ref()) else { return };
         self.state.notices += 1;
         let from = now.wall_trusted.then_some(now.wall);
@@ -363,10 +378,19 @@ impl FloodRoom {
         self.state.notice = Some(notice);
     }
 
+    fn withdraw_notice(&mut self, effects: &mut Effects) {
+        self.outgoing.discard(FloodText::Notice);
+        if let Some(over) = self.state.notice.take() {
+            effects.decided.retained.push((format!("notice/{}", over.id), None));
+            effects.decided.events.push(event(&format!("notice.{}", over.id), "notice_withdrawn", None, json!({})));
+        }
+    }
+
     /// At the highest level staff hear each quarter of an hour how it stands.
     fn report(&mut self, scheme: &Scheme, now: Now, effects: &mut Effects) {
         if usize::from(self.rank()) < scheme.levels.len() {
             self.next_report = now.mono;
+            self.outgoing.discard(FloodText::Report);
             return;
         }
         if now.mono < self.next_report {
@@ -395,9 +419,10 @@ impl FloodRoom {
     /// The level's points, its topic and what is kept of it, where something changed or a minute has passed.
     fn publish(&mut self, now: Now, board: &mut Board, effects: &mut Effects) {
         let is_due = now.mono >= self.next_repeat;
-        if !self.is_changed && !is_due {
+        if !self.is_changed && !is_due && !std::mem::take(&mut self.is_shown_changed) {
             return;
         }
+        self.is_shown_changed = false;
         if self.is_changed {
             self.keep(now, effects);
         }
@@ -417,25 +442,13 @@ impl FloodRoom {
         let silent = polled.filter_map(|feed| self.feeds.get(&feed.name)).map(|feed| now.mono.since(feed.answered));
         let silent_min = i64::try_from(silent.max().unwrap_or(0) / MINUTE_MS).unwrap_or(i64::MAX);
         let ranks = [self.state.level.rank, inputs.external, inputs.local, inputs.manual];
-        let mut samples: Vec<_> = ranks.iter().map(|rank| Some(Ok(Value::Code(i64::from(*rank))))).collect();
-        samples.push(Some(Ok(Value::Exact(silent_min.into()))));
         let readiness = readiness(&self.readiness, &self.plan.items, &self.state.ticks, now).pct;
-        samples.push(Some(readiness.map(|pct| Value::Exact(pct.into())).ok_or(Cause::StartingUp)));
-        let at = Stamp { mono: now.mono, wall: now.wall, trusted: now.wall_trusted };
-        Reading { stream: Arc::clone(&self.stream), at, body: Body::Samples { samples, parts: Vec::new() } }
+        points::reading(&self.stream, (ranks, silent_min, readiness), now)
     }
 }
 
-fn stream() -> Arc<Stream> {
-    let mut points: Vec<PointMeta> =
-        FLOOD_POINTS[..4].iter().map(|name| PointMeta::state(*name, PointKind::Code)).collect();
-    for (name, unit) in FLOOD_POINTS[4..].iter().zip(["min", "%"]) {
-        points.push(PointMeta {
-            unit: Some(unit.into()),
-            ..PointMeta::new(*name, PointKind::Number, Retention::State, Encoding::Exact(0))
-        });
-    }
-    Stream::new(FLOOD_DEVICE, Source::Flood, REPEAT_MS, points)
+fn level_of(plan: &FloodPlan, rank: u8) -> String {
+    plan.scheme.as_ref().map_or(NO_LEVEL, |scheme| level_id(scheme, rank)).to_string()
 }
 
 fn min_hold_ms(scheme: &Scheme, rank: u8) -> u64 {

@@ -69,9 +69,11 @@ pub struct LastEnded {
 impl FloodState {
     /// What was kept, on the monotonic scale of this boot. Ranks of another scheme mean something else: nothing of them is left.
     pub fn restored(kept: Option<FloodState>, scheme: &Scheme, (now, boot): (Now, &str)) -> Self {
-        let levels: Vec<String> = scheme.levels.iter().map(|level| level.id.to_string()).collect();
-        let fresh = Self { levels: levels.clone(), ..Self::default() };
-        let Some(mut state) = kept.filter(|kept| kept.levels == levels) else { return fresh };
+        let levels = level_ids(scheme);
+        let mut state = kept.unwrap_or_default();
+        if state.levels != levels {
+            return Self { levels, ticks: state.ticks, notices: state.notices, ..Self::default() };
+        }
         let offset = rebase_offset((state.saved, &state.boot), (now, boot));
         state.level.rebase(offset);
         if let Some(manual) = &mut state.manual {
@@ -158,6 +160,11 @@ impl FloodState {
         self.ticks.insert(item.to_string(), Tick { signed, at: now.wall });
         Ok(())
     }
+}
+
+/// Ids of the levels, in ascending rank.
+pub fn level_ids(scheme: &Scheme) -> Vec<String> {
+    scheme.levels.iter().map(|level| level.id.to_string()).collect()
 }
 
 /// The id of a rank's level.

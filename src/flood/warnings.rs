@@ -190,6 +190,8 @@ impl Warnings {
 
     fn put(&mut self, warning: ActiveWarning, now: Now) -> Outcome {
         if now.wall_trusted && warning.expires <= now.wall {
+            // Services end a warning early by another version of it.
+            self.finish(&warning.id, WarningEnd::Expired, now);
             return Outcome::Past;
         }
         let rank = warning.rank;
@@ -257,6 +259,11 @@ impl Warnings {
     pub fn take_newly_ended(&mut self) -> Vec<EndedWarning> {
         let ended = std::mem::take(&mut self.newly_ended);
         ended.iter().filter_map(|id| self.ended.get(id)).cloned().collect()
+    }
+
+    /// Forgets warnings in force, as if they had never come.
+    pub fn retain(&mut self, stays: impl Fn(&ActiveWarning) -> bool) {
+        self.in_force.retain(|_, warning| stays(warning));
     }
 
     /// When the next one expires.

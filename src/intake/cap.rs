@@ -26,6 +26,10 @@ const CORNERS_MAX: usize = 50_000;
 const REFERENCES_MAX: usize = 500;
 /// Characters of an identifier or sender at most.
 const ID_MAX: usize = 200;
+/// Languages and areas of a message at most; national ones have two, some services dozens.
+const INFOS_MAX: usize = 64;
+/// Characters of a text that are kept.
+const TEXT_MAX: usize = 4_000;
 /// Documents of a list at most; that of the Chinese service has 500.
 const LIST_MAX: usize = 2_000;
 
@@ -40,7 +44,9 @@ pub enum CapError {
     Missing(&'static str),
     #[error("{0:?} in <sent> is no date and time with its offset from UTC")]
     Sent(String),
-    #[error("it has more than {AREAS_MAX} areas, {CORNERS_MAX} corners of polygons or {REFERENCES_MAX} references")]
+    #[error(
+        "it has more than {INFOS_MAX} infos, {AREAS_MAX} areas, {CORNERS_MAX} corners of polygons or {REFERENCES_MAX} references"
+    )]
     TooMany,
 }
 
@@ -100,6 +106,9 @@ fn warning(alert: &Element, hash: String) -> Result<Warning, CapError> {
         if fits { Ok(text.to_string()) } else { Err(CapError::Missing(name)) }
     };
     let (identifier, sender, sent) = (id("identifier")?, id("sender")?, id("sent")?);
+    if alert.named("info").count() > INFOS_MAX {
+        return Err(CapError::TooMany);
+    }
     let infos: Vec<WarningInfo> = alert.named("info").map(info).collect();
     let areas = || infos.iter().flat_map(|info| &info.areas);
     let corners = areas().flat_map(|area| &area.polygons).map(Vec::len).sum::<usize>();
@@ -128,6 +137,9 @@ fn references(text: &str) -> Vec<WarningId> {
         let (sender, rest) = one.split_once(',')?;
         // An identifier has no comma by the standard.
         let identifier = rest.split(',').next()?;
+        if sender.chars().count() > ID_MAX || identifier.chars().count() > ID_MAX {
+            return None;
+        }
         Some(WarningId { sender: sender.to_string(), identifier: identifier.to_string() })
     };
     text.split_whitespace().filter_map(reference).collect()
@@ -138,7 +150,7 @@ fn date(text: &str) -> Option<UnixMillis> {
 }
 
 fn info(info: &Element) -> WarningInfo {
-    let text = |name: &str| info.text_of(name).to_string();
+    let text = |name: &str| info.text_of(name).chars().take(TEXT_MAX).collect();
     WarningInfo {
         language: text("language"),
         event: text("event"),

@@ -21,7 +21,7 @@ pub enum IntakeError {
     /// The service answered with another status than success; where it says that it is elsewhere, where.
     #[error("HTTP status {0}{1}")]
     Status(u16, String),
-    /// Beyond the limit.
+    /// An answer beyond the limit of bytes.
     #[error("it has more than {BYTES_MAX} bytes")]
     TooLarge,
     /// No CAP document and no list of them.
@@ -36,9 +36,12 @@ pub enum IntakeError {
     /// A document of a list is somewhere else than the list.
     #[error("it is on another host than the list: `hosts` of [[feed]] names those that are believed")]
     ForeignHost,
-    /// No document of a list could be read.
-    #[error("none of {failed} documents could be read; the last: {why}")]
-    NoDocument { failed: usize, why: Box<IntakeError> },
+    /// A document of a list did not come.
+    #[error("a document of its list does not come: {0}")]
+    Document(Box<IntakeError>),
+    /// The configured address is none.
+    #[error("{0} is no address")]
+    Address(String),
     /// Reading it was given up, since the process stops.
     #[error("reading it was given up: {0}")]
     GivenUp(#[from] tokio::task::JoinError),
@@ -49,7 +52,7 @@ impl Failure for IntakeError {
         match self {
             IntakeError::Client(error) => error.kind(),
             IntakeError::NoAnswer(_) | IntakeError::Status(..) | IntakeError::GivenUp(_) => FailureKind::Retry,
-            IntakeError::NoDocument { why, .. } => why.kind(),
+            IntakeError::Document(why) => why.kind(),
             _ => FailureKind::BadInput,
         }
     }

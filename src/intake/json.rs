@@ -13,6 +13,8 @@ use crate::model::warning::{Warning, WarningId, WarningInfo, WarningKind, Warnin
 
 /// Warnings of an answer at most.
 const WARNINGS_MAX: usize = 500;
+/// Characters of an identifier at most.
+const ID_MAX: usize = 200;
 /// Characters of a text at most.
 const TEXT_MAX: usize = 4_000;
 /// Times below this are seconds since 1970, others milliseconds.
@@ -54,7 +56,14 @@ pub struct JsonMapping {
     pub language: String,
 }
 
-/// Why an answer gives no warnings.
+/// The warnings of an answer, and why others were left out.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct JsonWarnings {
+    pub warnings: Vec<Warning>,
+    pub left_out: Vec<JsonError>,
+}
+
+/// Why an answer gives no warnings, or a warning is left out.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum JsonError {
     #[error("it has {0} bytes: more than {BYTES_MAX} are not read")]
@@ -63,7 +72,7 @@ pub enum JsonError {
     NoJson(String),
     #[error("there is no list at `{0}`")]
     NoList(String),
-    #[error("it has more than {WARNINGS_MAX} warnings")]
+    #[error("it has more than {WARNINGS_MAX} warnings: the others are left out")]
     TooMany,
     #[error("warning {0} has no {1} at `{2}`")]
     Missing(usize, &'static str, String),
@@ -102,7 +111,7 @@ impl JsonMapping {
     ///
     /// # Errors
     /// It is no JSON, or lacks what has to be there.
-    pub fn read(&self, sender: &str, answer: &[u8]) -> Result<Vec<Warning>, JsonError> {
+    pub fn read(&self, sender: &str, answer: &[u8]) -> Result<JsonWarnings, JsonError> {
         if answer.len() > BYTES_MAX {
             return Err(JsonError::TooLarge(answer.len()));
         }
@@ -113,10 +122,24 @@ impl JsonMapping {
             None | Some(Value::Null) if root.is_object() && !self.list.is_empty() => &[],
             _ => return Err(JsonError::NoList(self.list.clone())),
         };
-        if list.len() > WARNINGS_MAX {
-            return Err(JsonError::TooMany);
+        let mut out = JsonWarnings::default();
+        for (i, one) in list.iter().enumerate() {
+            match self.warning(sender, i + 1, one) {
+                Ok(warning) if i < WARNINGS_MAX => out.warnings.push(warning),
+                Ok(_) => {
+                    out.left_out.push(JsonError::TooMany);
+                    break;
+                }
+                Err(error) => out.left_out.push(error),
+            }
         }
-        list.iter().enumerate().map(|(i, one)| self.warning(sender, i + 1, one)).collect()
+        match out.left_out.pop() {
+            Some(error) if out.warnings.is_empty() => Err(error),
+            error => {
+                out.left_out.extend(error);
+                Ok(out)
+            }
+        }
     }
 
     fn warning(&self, sender: &str, number: usize, of: &Value) -> Result<Warning, JsonError> {
@@ -125,7 +148,7 @@ impl JsonMapping {
         let missing = |what, pointer: &String| JsonError::Missing(number, what, pointer.clone());
         let id = |identifier: String| WarningId { sender: sender.to_string(), identifier };
         let identifier = text(&self.identifier);
-        if identifier.is_empty() || identifier.chars().count() > 200 {
+        if identifier.is_empty() || identifier.chars().count() > ID_MAX {
             return Err(missing("identifier", &self.identifier));
         }
         let sent = at(&self.sent).and_then(date).ok_or_else(|| missing("date of sending", &self.sent))?;
@@ -162,7 +185,8 @@ impl JsonMapping {
             ..WarningInfo::default()
         };
         let hash = hex(ring::digest::digest(&ring::digest::SHA256, of.to_string().as_bytes()).as_ref());
-        let references = references.into_iter().filter(|one| !one.is_empty()).map(id).collect();
+        let is_id = |one: &String| !one.is_empty() && one.chars().count() <= ID_MAX;
+        let references = references.into_iter().filter(is_id).map(id).collect();
         let status = WarningStatus::Actual;
         Ok(Warning { id: id(identifier), sent, status, kind, references, infos: vec![info], hash })
     }

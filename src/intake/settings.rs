@@ -16,10 +16,11 @@ pub struct FeedSettings {
     pub name: String,
     /// Address of a CAP document, of an Atom or RSS list of them, or of JSON that `json` describes.
     pub url: Option<String>,
-    /// How often it is asked: 1 minute to 1 hour.
+    /// How often it is asked: 1 to 20 minutes.
     #[serde(default = "five_minutes")]
     pub every: HumanDuration,
-    /// Hosts from which documents of a list are taken, besides the host of the list itself.
+    /// Hosts from which documents of a list are taken, besides the address of the list itself; `host:port` where it is no usual port. The secret
+    /// is not sent there.
     #[serde(default)]
     pub hosts: Vec<String>,
     /// Every warning of this feed concerns the site, whatever area it names: the service is asked by place.
@@ -41,8 +42,8 @@ fn five_minutes() -> HumanDuration {
 
 /// Shortest interval: services ask for no more.
 const EVERY_MIN_MS: u64 = 60_000;
-/// Longest: what warns of an hour's rain comes too late then.
-const EVERY_MAX_MS: u64 = 3_600_000;
+/// Longest: a feed that has been silent for half an hour is an alarm.
+const EVERY_MAX_MS: u64 = 20 * 60_000;
 
 impl FeedSettings {
     /// What is wrong: key, what, and what to do.
@@ -54,7 +55,7 @@ impl FeedSettings {
             out.push(("url", format!("`{shown}` is no address"), "url = \"https://host/path\""));
         }
         if !(EVERY_MIN_MS..=EVERY_MAX_MS).contains(&self.every.0) {
-            out.push(("every", format!("every is {}", self.every.text()), "1m to 1h: every = \"5m\""));
+            out.push(("every", format!("every is {}", self.every.text()), "1m to 20m: every = \"5m\""));
         }
         let with_url = [
             ("hosts", !self.hosts.is_empty()),
@@ -80,9 +81,14 @@ impl FeedSettings {
         out
     }
 
+    /// Whether a connection by TLS may be made: to the address, or to other hosts.
+    pub fn needs_authorities(&self) -> bool {
+        self.url.as_ref().is_some_and(|url| http::is_tls(url)) || !self.hosts.is_empty()
+    }
+
     /// Files that it refers to.
     pub fn files(&self) -> Vec<NamedFile> {
-        let is_tls = self.url.as_ref().is_some_and(|url| http::is_tls(url));
+        let is_tls = self.needs_authorities();
         let secret = NamedFile::secret("secret_file", self.secret_file.as_ref());
         secret.into_iter().chain(NamedFile::ca_certificates(self.ca_file.as_ref(), is_tls)).collect()
     }

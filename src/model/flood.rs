@@ -42,12 +42,24 @@ pub struct FloodAlarms {
 }
 
 /// What came of one look at a feed of warnings.
-#[derive(Clone, Debug, PartialEq)]
-pub enum FeedReport {
-    /// It answered with these, new or known; none: nothing is new.
-    Answered(Vec<Warning>),
-    /// It did not answer, or with what is no feed: why, one line.
-    Failed(String),
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct FeedReport {
+    /// New or known ones; none: nothing is new.
+    pub warnings: Vec<Warning>,
+    /// Why it did not answer, or why something of it is not read yet, one line; none: all of it was read.
+    pub failed: Option<String>,
+}
+
+impl FeedReport {
+    /// It answered, and all of it was read.
+    pub fn answered(warnings: Vec<Warning>) -> Self {
+        Self { warnings, failed: None }
+    }
+
+    /// It did not answer, or with what is no feed.
+    pub fn failed(why: impl Into<String>) -> Self {
+        Self { warnings: Vec::new(), failed: Some(why.into()) }
+    }
 }
 
 /// What somebody does with the flood level. Levels are ids of the scheme, such as `orange`.

@@ -11,6 +11,7 @@
 //! 10m fails no answer                  the feed does not answer; `answers` without news
 //! 10m set orange 2h wang: reason       a person; also `withdraw wang: reason`, `force none 1h manager: reason`
 //! 10m restart 5m | process 1m          the machine, or the process alone, is away for so long
+//! 10m reload | reload A -> B            the configuration is loaded again, as it is or with another text
 //! 10m clock +2h | untrusted | trusted  the date
 //! 10m tick bags li: 200 of them          somebody looks; `ready` says what is not ready; `accepted`, `later`: what became of texts
 //! 10m show                             what the topic says; `figures flood`, `figures sump-1`, `figures rain`: points that were computed
@@ -50,6 +51,7 @@ const BEGIN: i64 = 1_785_513_600_000;
 struct Site {
     engine: Engine,
     plan: EnginePlan,
+    header: String,
     kept: Persisted,
     streams: BTreeMap<String, Arc<Stream>>,
     at_ms: u64,
@@ -70,16 +72,22 @@ struct Site {
 
 const POLL_MS: u64 = 10_000;
 
+/// The engine's plan of the site with these tables.
+fn plan(header: &str) -> EnginePlan {
+    let files = vec![("site.toml".to_string(), SITE.to_string()), ("own.toml".to_string(), header.to_string())];
+    let loaded = config::load_texts(&Texts { files }, None);
+    let problems: Vec<String> = loaded.problems.iter().map(ToString::to_string).collect();
+    let configuration = loaded.configuration.unwrap_or_else(|| panic!("{problems:#?}"));
+    engine_plan::engine_plan(&configuration, &Arc::new(PageTokens::new(&[7; 32])))
+}
+
 impl Site {
     fn new(header: &str) -> Self {
-        let files = vec![("site.toml".to_string(), SITE.to_string()), ("own.toml".to_string(), header.to_string())];
-        let loaded = config::load_texts(&Texts { files }, None);
-        let problems: Vec<String> = loaded.problems.iter().map(ToString::to_string).collect();
-        let configuration = loaded.configuration.unwrap_or_else(|| panic!("{problems:#?}"));
-        let plan = engine_plan::engine_plan(&configuration, &Arc::new(PageTokens::new(&[7; 32])));
+        let plan = plan(header);
         let mut site = Self {
             engine: Engine::new(EnginePlan::default(), &Persisted::default(), "", Now::default()),
             plan,
+            header: header.to_string(),
             kept: Persisted::default(),
             streams: BTreeMap::new(),
             at_ms: 0,
@@ -168,8 +176,12 @@ impl Site {
             }
         }
         for (topic, json) in &effects.decided.retained {
-            if topic == "flood" {
-                self.topic = serde_json::from_str(json.as_ref().unwrap()).unwrap();
+            match (topic.as_str(), json) {
+                ("flood", Some(json)) => self.topic = serde_json::from_str(json).unwrap(),
+                ("flood", None) => self.topic = serde_json::Value::Null,
+                (topic, Some(_)) if topic.starts_with("notice/") => self.say(&format!("  topic {topic}")),
+                (topic, None) if topic.starts_with("notice/") => self.say(&format!("  topic {topic} cleared")),
+                _ => {}
             }
         }
         keep(&mut self.kept, effects.decided.keep);
@@ -265,7 +277,7 @@ impl Site {
             infos: vec![info("en-US", format!("{colour} rainstorm")), info("zh-CN", format!("暴雨 {colour}"))],
             hash: format!("{identifier} {colour} {lasts:?}"),
         };
-        self.feed(&FeedReport::Answered(vec![warning]));
+        self.feed(&FeedReport::answered(vec![warning]));
     }
 
     fn feed(&mut self, report: &FeedReport) {
@@ -276,6 +288,19 @@ impl Site {
         for attempt in std::mem::take(&mut self.attempts) {
             self.step(Input::Delivery { attempt, outcome });
         }
+    }
+
+    /// The same site, or the same with another text of its tables.
+    fn reload(&mut self, rest: &str) {
+        if let Some((from, to)) = rest.split_once(" -> ") {
+            assert!(self.header.contains(from), "{from}");
+            self.header = self.header.replace(from, to);
+            self.plan = plan(&self.header);
+        }
+        let actor = Actor::local("li", 0, Role::Engineer);
+        let streams = std::collections::BTreeSet::new();
+        let effects = self.engine.reconfigure(self.plan.clone(), &streams, &self.kept, &actor, self.now());
+        self.take(effects);
     }
 
     fn restart(&mut self, away_ms: u64, is_reboot: bool) {
@@ -332,13 +357,14 @@ impl Site {
             "pump" | "auto" => self.set_sample(&format!("{verb} {}", &rest[..1]), on(rest)),
             "float" | "wet" => self.set_sample(verb, on(rest)),
             "warning" | "update" | "cancel" | "exercise" => self.warning(verb, rest),
-            "answers" => self.feed(&FeedReport::Answered(Vec::new())),
-            "fails" => self.feed(&FeedReport::Failed(rest.to_string())),
+            "answers" => self.feed(&FeedReport::answered(Vec::new())),
+            "fails" => self.feed(&FeedReport::failed(rest)),
             "set" => self.command(FloodOperation::Set { level: level(), for_ms: length() }, rest),
             "withdraw" => self.command(FloodOperation::Withdraw, rest),
             "force" => self.command(FloodOperation::ForceDown { level: level(), for_ms: length() }, rest),
             "restart" => self.restart(duration(rest), true),
             "process" => self.restart(duration(rest), false),
+            "reload" => self.reload(rest),
             "untrusted" => self.trusted = false,
             "trusted" => self.trusted = true,
             "show" => self.show(),

@@ -25,6 +25,7 @@ mod energy_levels;
 mod field;
 mod first_day;
 mod flood;
+mod flood_pace;
 mod flood_room;
 mod flood_water;
 mod hostile;

@@ -22,6 +22,9 @@ pub struct Connection {
     offer: Offer,
 }
 
+/// Largest packet that is taken from a broker, bytes: a warning with its topic.
+const INCOMING_MAX: u32 = 272 * 1024;
+
 impl Connection {
     /// Creates a connection, which is made at the first `poll`. The broker publishes the last will if it breaks.
     ///
@@ -67,7 +70,7 @@ impl Connection {
             Version::V311 => {
                 let mut o = rumqttc::MqttOptions::new(client_id, address.host, address.port);
                 o.set_keep_alive(keep_alive).set_clean_session(true).set_inflight(window).set_transport(transport);
-                o.set_max_packet_size(256 * 1024, settings.max_packet_bytes);
+                o.set_max_packet_size(INCOMING_MAX as usize, settings.max_packet_bytes);
                 if let Some(will) = will {
                     let (qos, retain) = (qos_v4(offer), will.retain && offer.retain);
                     o.set_last_will(rumqttc::LastWill::new(&will.topic, will.payload.as_str(), qos, retain));
@@ -83,6 +86,8 @@ impl Connection {
                 let mut o = rumqttc::v5::MqttOptions::new(client_id, address.host, address.port);
                 o.set_keep_alive(keep_alive).set_clean_start(true).set_transport(transport).set_connection_timeout(5);
                 o.set_outgoing_inflight_upper_limit(window);
+                // Announced to the broker, which sends no larger packet: a warning has up to 256 kB, and rumqttc's own limit is 10 kB.
+                o.set_max_packet_size(Some(INCOMING_MAX));
                 o.set_network_options(network);
                 if let Some(will) = will {
                     o.set_last_will(rumqttc::v5::mqttbytes::v5::LastWill::new(
