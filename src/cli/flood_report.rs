@@ -12,6 +12,8 @@ use crate::clock::{self, Clock};
 use crate::config::{self, Configuration};
 use crate::flood::plan::SumpPlan;
 use crate::flood::room::FloodRoom;
+use crate::flood::state::NO_LEVEL;
+use crate::flood::view::no_level;
 use crate::journal::Journal;
 use crate::journal::query::HistoryQuery;
 use crate::model::room::Room as _;
@@ -203,8 +205,19 @@ fn local(configuration: &Configuration, at: UnixMillis, format: &str) -> String 
     zoned.unwrap_or_default()
 }
 
+/// The name of a level by its id; of a scheme that is not in force any more the id.
+fn level_name(configuration: &Configuration, id: &str, is_chinese: bool) -> String {
+    let scheme = configuration.flood.scheme.as_ref();
+    let level = scheme.and_then(|scheme| scheme.level(scheme.rank_of(id)?));
+    match level {
+        Some(level) => level.name.in_language(is_chinese).to_string(),
+        None if id == NO_LEVEL => no_level().in_language(is_chinese).to_string(),
+        None => id.to_string(),
+    }
+}
+
 /// What a row of the flood says, in one line.
-fn said(row: &EventRow, is_chinese: bool) -> (String, String) {
+fn said(row: &EventRow, configuration: &Configuration, is_chinese: bool) -> (String, String) {
     let of = body(row);
     let language = if is_chinese { "zh" } else { "en" };
     let what = match (row.event.as_str(), is_chinese) {
@@ -224,9 +237,11 @@ fn said(row: &EventRow, is_chinese: bool) -> (String, String) {
         ("situation_report", true) => "情况报告",
         (other, _) => other,
     };
-    let levels = match (of["from"].as_str(), of["to"].as_str()) {
-        (Some(from), Some(to)) => format!("{from} → {to}"),
-        _ => text(&of, "level").to_string(),
+    let name = |id: &str| level_name(configuration, id, is_chinese);
+    let levels = match (of["from"].as_str(), of["to"].as_str(), of["level"].as_str()) {
+        (Some(from), Some(to), _) => format!("{} → {}", name(from), name(to)),
+        (_, _, Some(level)) => name(level),
+        _ => String::new(),
     };
     let title = text(&of, &format!("title_{language}")).to_string();
     let parts = [levels, text(&of, language).to_string(), title, row.actor.clone(), row.note.clone()];
@@ -273,7 +288,7 @@ fn print(event: &FloodEvent, configuration: &Configuration, is_chinese: bool) {
     output::line(title(event, configuration, is_chinese));
     event.sumps.iter().for_each(|of| output::line(format!("  {}", figures(of, is_chinese))));
     let row = |row: &EventRow| {
-        let (what, words) = said(row, is_chinese);
+        let (what, words) = said(row, configuration, is_chinese);
         vec![local(configuration, row.at, "%m-%d %H:%M:%S"), what, words]
     };
     let head = if is_chinese { ["时间", "事项", ""] } else { ["at", "what", ""] };
@@ -306,7 +321,7 @@ fn page_of(event: &FloodEvent, configuration: &Configuration, is_chinese: bool) 
                 h2 { (head("经过", "What happened")) }
                 table {
                     @for row in &event.rows {
-                        @let (what, words) = said(row, is_chinese);
+                        @let (what, words) = said(row, configuration, is_chinese);
                         tr { td { (at(row.at)) } td { (what) } td { (words) } }
                     }
                 }
