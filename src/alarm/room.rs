@@ -303,8 +303,8 @@ impl AlarmRoom {
         };
         let device = self.directory.device(&definition.device);
         let clock = |moment: Option<Moment>, format: &str| {
-            let at = moment.filter(|m| m.trusted).and_then(|m| jiff::Timestamp::from_millisecond(m.wall.0).ok());
-            at.map_or(String::new(), |t| t.to_zoned(self.directory.zone.clone()).strftime(format).to_string())
+            let at = moment.filter(|m| m.trusted);
+            at.map_or(String::new(), |m| m.wall.in_form(&self.directory.zone, format))
         };
         // Of an alarm that has cleared the value is that at which it did.
         let valued = if alarm.step == 0 { alarm.cleared.or(alarm.since) } else { alarm.since };

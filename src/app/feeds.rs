@@ -20,7 +20,7 @@ use crate::model::text::{REMARK, one_line};
 use crate::web::server::CommandFuture;
 
 impl App {
-    /// Starts what asks a feed; one without an address is only spoken to.
+    /// Starts what asks a feed; to one without an address programs send.
     pub(super) fn start_feed(&mut self, settings: &FeedSettings, files: &LoadedFiles) {
         let (shared, runs, loaded) = (Arc::clone(&self.shared), settings.clone(), files.clone());
         let task = settings.url.is_some().then(|| {

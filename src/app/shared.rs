@@ -146,7 +146,7 @@ pub struct FeedHandle {
     pub settings: FeedSettings,
     /// What was read of the files that the settings name.
     pub(super) files: LoadedFiles,
-    /// What asks it; none: it is only spoken to.
+    /// What asks it; none: it has no address.
     pub(super) task: Option<TaskHandle>,
 }
 

@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::alarm::room::AlarmRoom;
 use crate::cli::{Args as Global, CommandFailure, CommandOutcome, alarm, history, output, page};
 use crate::clock::{self, Clock};
-use crate::config::{self, Configuration};
+use crate::config::Configuration;
 use crate::flood::plan::SumpPlan;
 use crate::flood::room::FloodRoom;
 use crate::flood::state::NO_LEVEL;
@@ -103,10 +103,7 @@ fn spans(rows: &[EventRow]) -> Vec<(UnixMillis, Option<UnixMillis>)> {
 }
 
 pub fn run(global: &Global, args: &ReportArgs) -> CommandOutcome {
-    let loaded = config::load(&global.config_in_force());
-    let configuration = loaded.configuration.ok_or_else(|| {
-        CommandFailure::configuration("the configuration has errors").hint("`plantroom check` lists them")
-    })?;
+    let configuration = page::configuration(global)?;
     let since = Some(UnixMillis(page::now() - BACK_MS));
     let query = EventQuery { room: FloodRoom::ID.to_string(), from: since, ..EventQuery::default() };
     let rows = alarm::read_events(global, &query)?;
@@ -200,9 +197,7 @@ fn course(
 }
 
 fn local(configuration: &Configuration, at: UnixMillis, format: &str) -> String {
-    let stamp = jiff::Timestamp::from_millisecond(at.0).ok();
-    let zoned = stamp.map(|stamp| stamp.to_zoned(configuration.alarms.zone.clone()).strftime(format).to_string());
-    zoned.unwrap_or_default()
+    at.in_form(&configuration.alarms.zone, format)
 }
 
 /// The name of a level by its id; of a scheme that is not in force any more the id.

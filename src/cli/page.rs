@@ -151,7 +151,11 @@ fn page_log(global: &Global, key: Option<&str>, from: &str, format: output::Form
     Ok(())
 }
 
-fn configuration(global: &Global) -> Result<crate::config::Configuration, CommandFailure> {
+/// The configuration in force.
+///
+/// # Errors
+/// It has errors.
+pub fn configuration(global: &Global) -> Result<crate::config::Configuration, CommandFailure> {
     let loaded = crate::config::load(&global.config_in_force());
     loaded.configuration.ok_or_else(|| {
         CommandFailure::configuration("the configuration has errors").hint("`plantroom check` lists them")

@@ -30,13 +30,14 @@ pub fn set<'a>(
     problems: &mut Problems,
 ) {
     let has_water = |stream: &Stream| stream.points.iter().any(|point| is_water(class(&stream.device), &point.name));
-    let is_wet = |group: &GroupConfig| group.device_mappings.iter().any(|of: &DeviceMapping| has_water(&of.stream));
+    let reads_water =
+        |group: &GroupConfig| group.device_mappings.iter().any(|of: &DeviceMapping| has_water(&of.stream));
     let ranks = u8::try_from(scheme.levels.len()).unwrap_or(u8::MAX);
     if (1..=ranks).all(|rank| scheme.poll_ms(rank).is_none()) {
         return;
     }
     for bus in buses {
-        if !bus.units.iter().flat_map(|unit| &unit.groups).any(is_wet) {
+        if !bus.units.iter().flat_map(|unit| &unit.groups).any(reads_water) {
             continue;
         }
         let mut slowed = Vec::new();
@@ -45,7 +46,7 @@ pub fn set<'a>(
             let add = |bus: &mut BusConfig, slower: u64| {
                 for group in bus.units.iter_mut().flat_map(|unit| &mut unit.groups) {
                     let every_ms = group.interval_ms;
-                    let at = if is_wet(group) { every_ms.min(water_ms) } else { every_ms * slower };
+                    let at = if reads_water(group) { every_ms.min(water_ms) } else { every_ms * slower };
                     group.flood_intervals_ms.truncate(usize::from(rank - 1));
                     group.flood_intervals_ms.push(at);
                 }

@@ -26,7 +26,7 @@ const TRIES: u8 = 3;
 /// Texts that wait for channels at most.
 const WAITING_MAX: usize = 50;
 /// Bit of the numbers of attempts that are of texts here; those of pages are small.
-const OURS: u64 = 1 << 62;
+const ATTEMPT_BIT: u64 = 1 << 62;
 
 /// A notice that residents have been given.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -114,7 +114,7 @@ impl Outgoing {
                 payload: json!([{ "notice": id, "what": if what == FloodText::Notice { "notice" } else { "report" } }]),
             };
             self.waiting.push(Waiting {
-                attempt: OURS | self.attempts,
+                attempt: ATTEMPT_BIT | self.attempts,
                 what,
                 tries: 0,
                 channel: recipient.channel.clone(),

@@ -397,9 +397,7 @@ impl FloodRoom {
             return;
         }
         self.next_report = now.mono.plus(REPORT_EVERY_MS);
-        let date = self.state.level.since_date.and_then(|at| jiff::Timestamp::from_millisecond(at.0).ok());
-        let local = |at: jiff::Timestamp| at.to_zoned(self.directory.zone.clone()).strftime("%H:%M").to_string();
-        let since = date.map_or("?".to_string(), local);
+        let since = self.state.level.since_date.map_or("?".to_string(), |at| at.in_form(&self.directory.zone, "%H:%M"));
         let sumps = self.water.situation(now.mono, |device| self.directory.device(device).name.clone());
         let readiness = readiness(&self.readiness, &self.plan.items, &self.state.ticks, now);
         let (title, body) = situation(scheme, (self.rank(), &since), &sumps, &readiness);

@@ -266,11 +266,6 @@ impl Warnings {
         self.in_force.retain(|_, warning| stays(warning));
     }
 
-    /// When the next one expires.
-    pub fn next_expiry(&self) -> Option<UnixMillis> {
-        self.in_force.values().map(|warning| warning.expires).min()
-    }
-
     /// Those in force, exercises among them.
     pub fn in_force(&self) -> impl Iterator<Item = &ActiveWarning> {
         self.in_force.values()

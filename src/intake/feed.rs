@@ -174,9 +174,10 @@ impl FeedReader {
     fn may_ask(&self, list: &Url, url: &Url) -> bool {
         let is_plain = url.username().is_empty() && url.password().is_none();
         let is_http = matches!(url.scheme(), "http" | "https") && (url.scheme() == "https" || list.scheme() == "http");
+        let is_host = |named: &str| url.host_str().is_some_and(|host| host.eq_ignore_ascii_case(named));
         let is_named = |named: &String| match named.split_once(':') {
-            Some((host, port)) => url.host_str() == Some(host) && url.port_or_known_default() == port.parse().ok(),
-            None => url.host_str() == Some(named) && url.port().is_none(),
+            Some((host, port)) => is_host(host) && url.port_or_known_default() == port.parse().ok(),
+            None => is_host(named) && url.port().is_none(),
         };
         is_plain && is_http && (url.origin() == list.origin() || self.settings.hosts.iter().any(is_named))
     }
@@ -315,7 +316,7 @@ mod tests {
         for bad in &foreign {
             assert!(!may_ask(list, &[], bad), "{bad}");
         }
-        assert!(may_ask(list, &["other.example"], "https://other.example/a"));
+        assert!(may_ask(list, &["Other.example"], "https://other.example/a"));
         assert!(!may_ask(list, &["other.example"], "https://other.example:8443/a"));
         assert!(may_ask(list, &["other.example:8443"], "https://other.example:8443/a"));
         assert!(!may_ask(list, &["other.example"], "http://other.example/a"));

@@ -57,6 +57,10 @@ impl FeedSettings {
         if !(EVERY_MIN_MS..=EVERY_MAX_MS).contains(&self.every.0) {
             out.push(("every", format!("every is {}", self.every.text()), "1m to 20m: every = \"5m\""));
         }
+        if let Some(host) = self.hosts.iter().find(|host| host.is_empty() || host.contains(['/', '@', '*', ' '])) {
+            let hint = "a name alone, or with its port: hosts = [\"files.example\", \"files.example:8443\"]";
+            out.push(("hosts", format!("`{host}` is no host"), hint));
+        }
         let with_url = [
             ("hosts", !self.hosts.is_empty()),
             ("secret_header", self.secret_header.is_some()),

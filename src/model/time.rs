@@ -30,6 +30,12 @@ impl UnixMillis {
         at.map_or_else(|_| self.0.to_string(), |z| z.strftime("%Y-%m-%dT%H:%M:%S%.3f%:z").to_string())
     }
 
+    /// In the given time zone, in a form of `strftime` such as `%H:%M`; empty: no such date.
+    pub fn in_form(self, zone: &jiff::tz::TimeZone, form: &str) -> String {
+        let at = jiff::Timestamp::from_millisecond(self.0).map(|t| t.to_zoned(zone.clone()));
+        at.map_or_else(|_| String::new(), |zoned| zoned.strftime(form).to_string())
+    }
+
     /// RFC 3339 in UTC with milliseconds, as in MQTT and history.
     pub fn rfc3339(self) -> String {
         jiff::Timestamp::from_millisecond(self.0).map_or_else(|_| format!("{} ms", self.0), |t| format!("{t:.3}"))

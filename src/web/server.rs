@@ -73,7 +73,7 @@ pub enum May {
     Read,
     /// Read, take alarms, and say that somebody is there.
     Acknowledge,
-    /// Send warnings to feeds that are only spoken to, and nothing else.
+    /// Send warnings to feeds without an address, and nothing else.
     Warn,
 }
 

@@ -1,7 +1,7 @@
 //! Commands through a broker. They have a connection of their own, so that they take no room in the outbox's window.
 //!
 //! Topics: `…/command/acknowledge` and `…/command/arrive`. Payload: `{"alarm": "rule.device", "by": "wang", "note": "…"}`, or
-//! `{"token": "…"}` of a page. `…/command/warning/FEED` takes the document of a warning for a feed that is only spoken to. The response
+//! `{"token": "…"}` of a page. `…/command/warning/FEED` takes the document of a warning for a feed without an address. The response
 //! topic (MQTT 5) gets `{"ok": true}` or `{"error": "…"}`.
 
 use std::sync::atomic::Ordering;
